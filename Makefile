@@ -1,0 +1,75 @@
+# mmviz: everything is built under build/, nothing elsewhere (but web/node_modules). `make help` lists the targets.
+
+CC        ?= gcc
+CXX       ?= g++
+CLANG     ?= clang
+BPFTOOL   ?= $(firstword $(wildcard /usr/sbin/bpftool /sbin/bpftool) bpftool)
+NPM       ?= npm
+PKGCONFIG ?= pkg-config
+PREFIX    ?= /usr/local
+DESTDIR   ?=
+B         := build
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)';)
+
+OPT      ?= -O2 -g
+WERROR   ?= $(if $(CI),-Werror)
+WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla $(WERROR)
+CFLAGS_C := -std=gnu11 $(OPT) $(WARN) -fno-omit-frame-pointer -MMD -MP -Ilib/include
+LIB_CFLAGS  := $(CFLAGS_C) -Wconversion -Ilib -fPIC -fvisibility=hidden
+USER_CFLAGS = $(CFLAGS_C) -Iuser -I$(B)/gen
+BPF_CFLAGS  := -target bpf -O2 -g -Wall -Wextra $(WERROR) -Ivmlinux -Ilib/include -I/usr/include/$(shell $(CC) -print-multiarch) -D__TARGET_ARCH_x86
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all deps demo test check bench fuzz install uninstall format clean help
+
+LIB_SRC := lib/os.c lib/extent_tree.c lib/registry.c lib/probes.c lib/arena.c lib/span.c lib/heap.c lib/log.c \
+           lib/walk.c lib/check.c lib/error.c lib/mmviz.c
+
+USER_COLLECT_SRC := user/collect/target.c user/collect/elf_notes.c user/collect/attach.c user/collect/registry_reader.c user/collect/walk.c
+USER_MODEL_SRC   := user/model/replica.c user/model/block_table.c user/model/view.c
+USER_EXPORT_SRC  := user/export/json.c
+USER_SERVE_SRC   := user/serve/server.c
+USER_COMMAND_SRC := user/commands/live.c user/commands/snapshot.c user/commands/verify.c user/commands/list.c user/commands/doctor.c
+USER_SRC := user/main.c user/session.c $(USER_COLLECT_SRC) $(USER_MODEL_SRC) $(USER_EXPORT_SRC) $(USER_SERVE_SRC) $(USER_COMMAND_SRC)
+
+LIB_OBJ  := $(LIB_SRC:%.c=$(B)/%.o)
+USER_OBJ := $(USER_SRC:%.c=$(B)/%.o)
+
+all: $(B)/libmmviz.a $(B)/libmmviz.so $(B)/mmviz-bpf $(B)/server_sim ## build the libraries, the collector and the simulator (default)
+
+# ---------------------------------------------------------------- library
+$(LIB_OBJ): $(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(LIB_CFLAGS) $(CFLAGS) -c -o $@ $<
+
+$(B)/libmmviz.a: $(LIB_OBJ)
+	$(call say,AR,$@)rm -f $@; ar rcs $@ $^
+$(B)/libmmviz.so: $(LIB_OBJ)
+	$(call say,LD,$@)$(CC) -shared -Wl,-soname,libmmviz.so.1 -Wl,-z,defs $(LDFLAGS) -o $@ $^ -pthread
+
+# ---------------------------------------------------------------- BPF
+$(B)/gen/mmviz.bpf.o: bpf/mmviz.bpf.c
+	@mkdir -p $(@D)
+	$(call say,BPF,$<)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+$(B)/gen/mmviz.skel.h: $(B)/gen/mmviz.bpf.o
+	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name mmviz_bpf > $@
+
+# ---------------------------------------------------------------- collector
+USER_LIBS = -lbpf -lelf -lz -lwebsockets -ljansson -lseccomp -lcap
+$(USER_OBJ): $(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(USER_CFLAGS) $(CFLAGS) -c -o $@ $<
+$(B)/user/collect/attach.o: $(B)/gen/mmviz.skel.h
+$(B)/mmviz-bpf: $(USER_OBJ)
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ $(USER_LIBS)
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+clean: ## remove build/
+	$(Q)rm -rf $(B)
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * registry_reader.h - what the target publishes about itself: arenas, heaps, contexts, marks.
+ *
+ * Reads through target_read only; every number from the target is checked before use (counts
+ * bounded, addresses inside the arena, lists cut at a bound). One thread.
+ */
+#ifndef MMVIZ_COLLECT_REGISTRY_READER_H
+#define MMVIZ_COLLECT_REGISTRY_READER_H
+
+#include <mmviz/abi.h>
+#include "collect/target.h"
+
+struct registry_reader;
+
+struct registry_heap {
+	uint32_t id;
+	uint64_t log_addr;
+};
+struct registry_arena {
+	uint32_t id;
+	uint64_t head_addr;
+	struct mmviz_arena_head head; /* as of the last refresh */
+	struct registry_heap *heaps;  /* by id: heaps[id - 1] */
+	uint32_t heaps_count;
+	bool is_gone; /* destroyed since an earlier refresh */
+};
+
+int registry_reader_open(struct target *target, struct registry_reader **out);
+void registry_reader_close(struct registry_reader *reader);
+
+/* Find arenas and heaps that are new, note those that are gone. Cheap when nothing changed. 0 or
+ * -errno. */
+int registry_reader_refresh(struct registry_reader *reader);
+/* Arenas known, gone ones too, in order of id. Valid until the next refresh. */
+uint32_t registry_reader_arenas(const struct registry_reader *reader,
+				const struct registry_arena ***out);
+
+/*
+ * What context `id` means. Text is UTF-8-safe (hostile bytes escaped), for sites and unknown ids a
+ * placeholder such as "site 0x55d0c0de1234". Owned by the reader, valid until it is closed. Reads
+ * new entries of the target when needed.
+ */
+struct registry_context {
+	enum mmviz_context_kind kind;
+	uint64_t value;
+	const char *text;
+};
+const struct registry_context *registry_reader_context(struct registry_reader *reader, uint32_t id);
+uint32_t registry_reader_contexts_count(const struct registry_reader *reader);
+
+/* Call `visit` for marks not reported before, oldest first. */
+int registry_reader_marks(struct registry_reader *reader,
+			  void (*visit)(uint64_t at_ns, const char *text, void *context),
+			  void *context);
+
+#endif

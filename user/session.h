@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * session.h - one target from attach to its end: wires target, attach, registry reader, replica and
+ * view together and drives them by ticks. The only place that knows both collect/ and model/. One
+ * thread.
+ */
+#ifndef MMVIZ_SESSION_H
+#define MMVIZ_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "collect/attach.h"
+#include "model/view.h"
+
+struct session;
+
+struct session_options {
+	pid_t pid;
+	struct attach_options attach;
+};
+struct session_verdict {	  /* of one comparison of replica and fresh walk */
+	uint64_t compared_blocks; /* places that no event touched meanwhile */
+	uint64_t missing, extra, different;
+	uint64_t lost_events, resyncs;
+	uint32_t retries;
+	bool is_equal;
+};
+
+/* Attach and take the baseline; when it returns 0 the picture is complete. Errors as target_open
+ * and attach_open. */
+int session_open(const struct session_options *options, struct session **out);
+void session_close(struct session *session);
+
+/* Follow the target for up to timeout_ms (wakes early when the ring fills or the target ends). 0; 1
+ * target gone; -errno. */
+int session_tick(struct session *session, int timeout_ms);
+int session_poll_fd(const struct session
+			    *session); /* for an outer loop: readable when a tick would find work */
+
+const struct view *session_view(const struct session *session);
+const char *session_comm(const struct session *session);
+uint64_t session_attach_ns(const struct session *session); /* how long the attach took until the
+							      picture was complete */
+
+/* Compare replica and fresh walk (PROTOCOL rule 13). 0 and a verdict, or -errno. Prints the first
+ * differences to stderr. */
+int session_verify(struct session *session, struct session_verdict *out);
+
+#endif
