@@ -58,6 +58,7 @@ struct attach_options {
 	uint32_t ring_bytes;	/* power of two; 0: 64 MiB */
 	uint32_t sample_events; /* events mode: 1 in N */
 	bool force_perf;	/* tests: use the perf-event path */
+	bool is_verbose;	/* show what libbpf and the verifier say */
 };
 struct attach_counters {
 	uint64_t batches;	  /* taken from the ring */
