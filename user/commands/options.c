@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * options.c - one argp table for all sub-commands, filtered by what a command accepts.
+ *
+ * Owns the spelling, the meaning and the limits of every shared option. Must not know what a
+ * command does with them. All of its state is on the caller's stack.
+ */
+#define _GNU_SOURCE
+#include "commands/options.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RING_BYTES_MIN 4096
+#define RING_BYTES_MAX (1u << 31)
+
+enum option_key {
+	KEY_MODE = 0x100,
+	KEY_SAMPLE,
+	KEY_STACKS,
+	KEY_SAMPLE_BYTES,
+	KEY_LISTEN,
+	KEY_TOKEN_FILE,
+	KEY_NO_TOKEN,
+	KEY_JSON,
+	KEY_FORMAT,
+	KEY_ROUNDS,
+	KEY_RING_BYTES,
+	KEY_PERF,
+};
+
+static const struct {
+	enum option_set set;
+	struct argp_option argp;
+} table[] = {
+	{OPTION_PID, {"pid", 'p', "PID", 0, "the process to look at", 1}},
+	{OPTION_SECONDS, {"duration", 'd', "SECONDS", 0, "stop after this time", 1}},
+	{OPTION_OUTPUT, {"output", 'o', "FILE", 0, "write to FILE, not to standard output", 1}},
+	{OPTION_FORMAT, {"format", KEY_FORMAT, "NAME", 0, "format of the output", 1}},
+	{OPTION_ROUNDS, {"rounds", KEY_ROUNDS, "N", 0, "repeat N times", 1}},
+	{OPTION_JSON, {"json", KEY_JSON, NULL, 0, "print JSON", 1}},
+	{OPTION_MODE,
+	 {"mode", KEY_MODE, "MODE", 0,
+	  "exact (default): every event; sampled: stacks of byte-sampled allocations only; events: "
+	  "one record for an allocation, slow",
+	  2}},
+	{OPTION_MODE,
+	 {"sample", KEY_SAMPLE, "N", 0, "mode events: one of N events, chosen in the kernel", 2}},
+	{OPTION_STACKS,
+	 {"stacks", KEY_STACKS, "WHICH", 0,
+	  "call stacks: off, sampled (default) or all; all costs about 25 ns per allocation", 2}},
+	{OPTION_STACKS,
+	 {"sample-bytes", KEY_SAMPLE_BYTES, "N", 0,
+	  "mean number of bytes between two sampled stacks (default 524288)", 2}},
+	{OPTION_LISTEN,
+	 {"listen", KEY_LISTEN, "ADDR:PORT", 0, "serve here (default 127.0.0.1:7070)", 3}},
+	{OPTION_LISTEN,
+	 {"token-file", KEY_TOKEN_FILE, "FILE", 0, "take the access token from FILE", 3}},
+	{OPTION_LISTEN, {"no-token", KEY_NO_TOKEN, NULL, 0, "let every local user look", 3}},
+	{OPTION_VERBOSITY, {"verbose", 'v', NULL, 0, "say more, also what libbpf says", 4}},
+	{OPTION_VERBOSITY, {"quiet", 'q', NULL, 0, "say nothing but errors", 4}},
+	{OPTION_ATTACH, {"ring-bytes", KEY_RING_BYTES, "N", OPTION_HIDDEN, NULL, 4}},
+	{OPTION_ATTACH, {"perf", KEY_PERF, NULL, OPTION_HIDDEN, NULL, 4}},
+};
+#define TABLE_ROWS (sizeof(table) / sizeof(table[0]))
+
+struct parse {
+	const struct options_spec *spec;
+	struct options options;
+};
+
+static uint64_t parse_number(struct argp_state *state, const char *name, const char *text,
+			     uint64_t min, uint64_t max)
+{
+	char *end;
+	unsigned long long value;
+
+	errno = 0;
+	value = strtoull(text, &end, 10);
+	if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value < min ||
+	    value > max)
+		argp_error(state, "%s: '%s' is not a whole number from %llu to %llu", name, text,
+			   (unsigned long long)min, (unsigned long long)max);
+	return value;
+}
+
+static double parse_seconds(struct argp_state *state, const char *text)
+{
+	char *end;
+	double value = strtod(text, &end);
+
+	if (end == text || *end != '\0' || !isfinite(value) || value <= 0)
+		argp_error(state, "-d: '%s' is not a positive number of seconds", text);
+	return value;
+}
+
+/* The index of `text` in the NULL-terminated list `names`. */
+static int parse_choice(struct argp_state *state, const char *name, const char *text,
+			const char *const *names)
+{
+	for (int i = 0; names[i] != NULL; i++)
+		if (strcmp(text, names[i]) == 0)
+			return i;
+	argp_failure(state, 0, 0, "%s: '%s' is not known; known are:", name, text);
+	for (int i = 0; names[i] != NULL; i++)
+		fprintf(state->err_stream, "  %s\n", names[i]);
+	argp_state_help(state, state->err_stream, ARGP_HELP_STD_ERR);
+	return 0;
+}
+
+static uint32_t parse_ring_bytes(struct argp_state *state, const char *text)
+{
+	uint64_t bytes = parse_number(state, "--ring-bytes", text, RING_BYTES_MIN, RING_BYTES_MAX);
+
+	if ((bytes & (bytes - 1)) != 0)
+		argp_error(state, "--ring-bytes: '%s' is not a power of two", text);
+	return (uint32_t)bytes;
+}
+
+/* Options of attaching and of what is recorded. */
+static error_t parse_attach(int key, char *arg, struct argp_state *state, struct options *options)
+{
+	static const char *const modes[] = {"exact", "sampled", "events", NULL};
+	static const char *const stacks[] = {"off", "sampled", "all", NULL};
+
+	switch (key) {
+	case KEY_MODE:
+		options->mode = (enum attach_mode)parse_choice(state, "--mode", arg, modes);
+		return 0;
+	case KEY_SAMPLE:
+		options->sample_events =
+			(uint32_t)parse_number(state, "--sample", arg, 1, UINT32_MAX);
+		return 0;
+	case KEY_STACKS:
+		options->stacks = (enum options_stacks)parse_choice(state, "--stacks", arg, stacks);
+		return 0;
+	case KEY_SAMPLE_BYTES:
+		options->sample_bytes = parse_number(state, "--sample-bytes", arg, 1, 1ULL << 40);
+		return 0;
+	case KEY_RING_BYTES:
+		options->ring_bytes = parse_ring_bytes(state, arg);
+		return 0;
+	case KEY_PERF:
+		options->force_perf = true;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct parse *parse = state->input;
+	struct options *options = &parse->options;
+
+	switch (key) {
+	case 'p':
+		options->pid = (pid_t)parse_number(state, "-p", arg, 1, 1 << 22);
+		return 0;
+	case 'd':
+		options->seconds = parse_seconds(state, arg);
+		return 0;
+	case 'o':
+		options->output = arg;
+		return 0;
+	case 'v':
+		options->verbosity = 1;
+		return 0;
+	case 'q':
+		options->verbosity = -1;
+		return 0;
+	case KEY_LISTEN:
+		options->listen = arg;
+		return 0;
+	case KEY_TOKEN_FILE:
+		options->token_file = arg;
+		return 0;
+	case KEY_NO_TOKEN:
+		options->no_token = true;
+		return 0;
+	case KEY_JSON:
+		options->json = true;
+		return 0;
+	case KEY_FORMAT:
+		options->format = parse->spec->formats[parse_choice(state, "--format", arg,
+								    parse->spec->formats)];
+		return 0;
+	case KEY_ROUNDS:
+		options->rounds = (uint32_t)parse_number(state, "--rounds", arg, 1, UINT32_MAX);
+		return 0;
+	case ARGP_KEY_ARG:
+		argp_error(state, "'%s' is not expected here", arg);
+		return 0;
+	case ARGP_KEY_END:
+		if ((parse->spec->accepts & OPTION_PID) && options->pid == 0)
+			argp_error(state, "-p PID is missing; `mmviz-bpf list` shows what can be "
+					  "looked at");
+		return 0;
+	default:
+		return parse_attach(key, arg, state, options);
+	}
+}
+
+static char *help_text(const struct options_spec *spec)
+{
+	char *text;
+
+	if (asprintf(&text, "%s\vEXAMPLES\n%s", spec->summary, spec->examples) < 0)
+		abort();
+	return text;
+}
+
+void options_parse(const struct options_spec *spec, int argc, char **argv, struct options *out)
+{
+	struct parse parse = {
+		.spec = spec,
+		.options = {.mode = ATTACH_EXACT,
+			    .sample_events = 1,
+			    .stacks = STACKS_SAMPLED,
+			    .sample_bytes = 512 << 10,
+			    .listen = "127.0.0.1:7070",
+			    .format = spec->formats != NULL ? spec->formats[0] : NULL},
+	};
+	struct argp_option accepted[TABLE_ROWS + 1];
+	struct argp argp = {.options = accepted, .parser = parse_option};
+	char *doc = help_text(spec);
+	size_t count = 0;
+
+	for (size_t i = 0; i < TABLE_ROWS; i++)
+		if (spec->accepts & table[i].set)
+			accepted[count++] = table[i].argp;
+	accepted[count] = (struct argp_option){0};
+	argp.doc = doc;
+	argp_parse(&argp, argc, argv, 0, NULL, &parse);
+	free(doc);
+	*out = parse.options;
+}
+
+struct attach_options options_attach(const struct options *options)
+{
+	return (struct attach_options){
+		.mode = options->mode,
+		.ring_bytes = options->ring_bytes,
+		.sample_events = options->sample_events,
+		.force_perf = options->force_perf,
+		.is_verbose = options->verbosity > 0,
+	};
+}
