@@ -54,6 +54,10 @@ int target_read(const struct target *target, uint64_t addr, void *out, size_t by
 int target_write_control(const struct target *target, size_t registry_offset, const void *value,
 			 size_t bytes);
 
+/* Where an address lies: "server_sim+0x1234" (module and offset from its base) or "0x55d0c0de1234".
+ * Always fills `out`. */
+void target_describe_addr(struct target *target, uint64_t addr, char *out, size_t out_bytes);
+
 /* For `list`: call `visit` for every process with mmviz probes that we may look at. */
 int target_each(int (*visit)(pid_t pid, const char *comm, const char *path, void *context),
 		void *context);
