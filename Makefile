@@ -19,7 +19,7 @@ WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvl
 CFLAGS_C := -std=gnu11 $(OPT) $(WARN) -fno-omit-frame-pointer -MMD -MP -Ilib/include
 LIB_CFLAGS  := $(CFLAGS_C) -Wconversion -Ilib -fPIC -fvisibility=hidden
 USER_CFLAGS = $(CFLAGS_C) -Iuser -I$(B)/gen
-BPF_CFLAGS  := -target bpf -O2 -g -Wall -Wextra $(WERROR) -Ivmlinux -Ilib/include -I/usr/include/$(shell $(CC) -print-multiarch) -D__TARGET_ARCH_x86
+BPF_CFLAGS  := -target bpf -O2 -g -Wall -Wextra -Wno-unused-parameter $(WERROR) -Ivmlinux -Ilib/include -I/usr/include/$(shell $(CC) -print-multiarch) -D__TARGET_ARCH_x86
 
 .DELETE_ON_ERROR:
 .SECONDARY:

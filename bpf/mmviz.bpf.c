@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * mmviz.bpf.c - carries what the probes of one target say into one ring buffer.
+ *
+ *	probe batch               a full log, copied whole              -> RING_BATCH
+ *	probes alloc, free        one event, one in `sample_events`     -> RING_EVENT
+ *	probes sample(_free)      one sampled block and its user stack  -> RING_SAMPLE
+ *	the target exits, execs   what is left in its logs              -> RING_TAIL..., RING_END
+ *
+ * Each program filters, reserves, fills, submits; what cannot be reserved or read is counted. The
+ * collector loads only the programs that its mode needs. The uprobes are filtered by process where
+ * they are attached; the tracepoints see every process and filter here.
+ *
+ * Nothing from the target is trusted but to be copied: lengths are bounded, loops too.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "ring.bpf.h"
+
+#define HEAPS_MAX 4096 /* whose tails are copied, in all arenas */
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
+
+/* Set before load. The target by its pid in its own pid namespace: right from any namespace. */
+const volatile __u64 namespace_dev, namespace_inode;
+const volatile __u32 target_tgid;
+const volatile __u64 registry_addr;
+const volatile __u64 wakeup_bytes; /* wake the collector when so much lies in the ring */
+const volatile bool copies_tails;
+
+/* Changed by the collector while the programs run. */
+volatile __u32 sample_events = 1;
+
+/* Read by the collector. */
+__u64 dropped_batches, dropped_events, copy_failures;
+__u32 has_ended;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 64 << 20);
+} ring SEC(".maps");
+
+static __always_inline __u64 wakeup_flags(void)
+{
+	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= wakeup_bytes ? BPF_RB_FORCE_WAKEUP
+									   : BPF_RB_NO_WAKEUP;
+}
+
+static __always_inline void head_fill(struct ring_head *head, __u32 kind)
+{
+	head->kind = kind;
+	head->thread_id = (__u32)bpf_get_current_pid_tgid();
+	head->at_ns = bpf_ktime_get_ns();
+}
+
+/* ------------------------------------------------------------------ probes */
+
+SEC("uprobe.s")
+int BPF_KPROBE(on_batch, const void *log, __u64 bytes)
+{
+	struct ring_log *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+
+	if (!record) {
+		__sync_fetch_and_add(&dropped_batches, 1);
+		return 0;
+	}
+	if (bytes > sizeof(record->log))
+		bytes = sizeof(record->log);
+	if (bpf_copy_from_user(&record->log, bytes, log)) {
+		__sync_fetch_and_add(&copy_failures, 1);
+		bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+		return 0;
+	}
+	head_fill(&record->head, RING_BATCH);
+	record->log_bytes = bytes;
+	bpf_ringbuf_submit(record, wakeup_flags());
+	return 0;
+}
+
+static __always_inline int put_event(struct pt_regs *ctx, bool is_free)
+{
+	__u32 one_in = sample_events;
+	struct ring_event *record;
+
+	if (one_in > 1 && bpf_get_prandom_u32() % one_in != 0)
+		return 0;
+	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+	if (!record) {
+		__sync_fetch_and_add(&dropped_events, 1);
+		return 0;
+	}
+	head_fill(&record->head, RING_EVENT);
+	record->arena_id = (__u32)PT_REGS_PARM1(ctx);
+	record->addr = PT_REGS_PARM2(ctx);
+	record->bytes = PT_REGS_PARM3(ctx);
+	record->context = (__u32)PT_REGS_PARM4(ctx);
+	record->weight = one_in > 1 ? one_in : 1;
+	record->is_free = is_free;
+	bpf_ringbuf_submit(record, wakeup_flags());
+	return 0;
+}
+
+SEC("uprobe")
+int on_alloc(struct pt_regs *ctx)
+{
+	return put_event(ctx, false);
+}
+
+SEC("uprobe")
+int on_free(struct pt_regs *ctx)
+{
+	return put_event(ctx, true);
+}
+
+static __always_inline int put_sample(struct pt_regs *ctx, bool is_free)
+{
+	struct ring_sample *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+
+	if (!record) {
+		__sync_fetch_and_add(&dropped_events, 1);
+		return 0;
+	}
+	head_fill(&record->head, RING_SAMPLE);
+	record->arena_id = (__u32)PT_REGS_PARM1(ctx);
+	record->addr = PT_REGS_PARM2(ctx);
+	record->bytes = PT_REGS_PARM3(ctx);
+	record->context = (__u32)PT_REGS_PARM4(ctx);
+	record->weight_bytes = PT_REGS_PARM5(ctx);
+	record->is_free = is_free;
+	record->stack_bytes =
+		bpf_get_stack(ctx, record->stack, sizeof(record->stack), BPF_F_USER_STACK);
+	bpf_ringbuf_submit(record, wakeup_flags());
+	return 0;
+}
+
+SEC("uprobe")
+int on_sample(struct pt_regs *ctx)
+{
+	return put_sample(ctx, false);
+}
+
+SEC("uprobe")
+int on_sample_free(struct pt_regs *ctx)
+{
+	return put_sample(ctx, true);
+}
+
+/* ------------------------------------------------------------------ the end of the target */
+
+/* Where the way through registry -> arenas -> heaps stands. */
+struct tail_walk {
+	__u64 heap_addr; /* 0: take the next slot of the registry */
+	__u32 slot;
+};
+
+/* These programs cannot sleep: memory that is not resident fails, and is counted by the caller. */
+static __always_inline long read_user(void *to, __u32 bytes, __u64 addr)
+{
+	return bpf_probe_read_user(to, bytes, (const void *)addr);
+}
+
+/*
+ * Copy `bytes` of a log. Only at exec can another thread still be running: when it has handed the
+ * log over meanwhile, the events are in the ring already and the copy is worth its numbers only.
+ */
+static __always_inline void put_tail(__u64 log_addr, const __u64 record_bytes, __u64 bytes)
+{
+	const __u64 room = record_bytes - __builtin_offsetof(struct ring_log, log);
+	struct ring_log *record = bpf_ringbuf_reserve(&ring, record_bytes, 0);
+	__u64 first = 0;
+
+	if (!record) {
+		__sync_fetch_and_add(&dropped_batches, 1);
+		return;
+	}
+	if (bytes > room)
+		bytes = room;
+	if (read_user(&record->log, bytes, log_addr)) {
+		__sync_fetch_and_add(&copy_failures, 1);
+		bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+		return;
+	}
+	head_fill(&record->head, RING_TAIL);
+	read_user(&first, sizeof(first), log_addr + __builtin_offsetof(struct mmviz_log, first));
+	if (first != record->log.first)
+		record->log.next = record->log.first;
+	record->log_bytes = bytes;
+	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline long walk_heap(struct tail_walk *walk)
+{
+	struct mmviz_heap_head heap;
+	__u64 numbers[3]; /* seq, first, next of its log */
+	__u64 events;
+
+	if (read_user(&heap, sizeof(heap), walk->heap_addr) || heap.magic != MMVIZ_HEAP_MAGIC ||
+	    read_user(numbers, sizeof(numbers), heap.log_addr)) {
+		__sync_fetch_and_add(&copy_failures, 1);
+		walk->heap_addr = 0;
+		return 0;
+	}
+	walk->heap_addr = heap.next_addr;
+	events = numbers[2] - numbers[1];
+	if (events == 0)
+		put_tail(heap.log_addr, RING_LOG_HEAD_BYTES, MMVIZ_LOG_HEAD_BYTES);
+	else
+		put_tail(heap.log_addr, sizeof(struct ring_log),
+			 MMVIZ_LOG_HEAD_BYTES + events * sizeof(struct mmviz_event));
+	return 0;
+}
+
+static __always_inline long walk_arena(struct tail_walk *walk)
+{
+	struct mmviz_arena_head arena;
+	__u64 slot_addr, arena_addr;
+
+	if (walk->slot >= MMVIZ_ARENAS_MAX)
+		return 1;
+	slot_addr = registry_addr + __builtin_offsetof(struct mmviz_registry, arena_addr) +
+		    walk->slot * sizeof(arena_addr);
+	walk->slot++;
+	if (read_user(&arena_addr, sizeof(arena_addr), slot_addr)) {
+		__sync_fetch_and_add(&copy_failures, 1);
+		return 1;
+	}
+	if (arena_addr == 0)
+		return 0;
+	if (read_user(&arena, sizeof(arena), arena_addr) || arena.magic != MMVIZ_ARENA_MAGIC)
+		__sync_fetch_and_add(&copy_failures, 1);
+	else
+		walk->heap_addr = arena.first_heap_addr;
+	return 0;
+}
+
+static long walk_step(__u32 index, struct tail_walk *walk)
+{
+	return walk->heap_addr != 0 ? walk_heap(walk) : walk_arena(walk);
+}
+
+static __always_inline void copy_tails(void)
+{
+	struct tail_walk walk = {};
+
+	bpf_loop(MMVIZ_ARENAS_MAX + HEAPS_MAX + 1, walk_step, &walk, 0);
+	if (walk.heap_addr != 0 || walk.slot < MMVIZ_ARENAS_MAX)
+		__sync_fetch_and_add(&copy_failures, 1);
+}
+
+/* The last thing that is said of a target; two threads that exit at once may both say it. */
+static __always_inline int put_end(__u32 how, int exit_code)
+{
+	struct ring_end *record;
+
+	has_ended = 1;
+	if (copies_tails)
+		copy_tails();
+	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+	if (!record)
+		return 0; /* the collector has the pidfd, too */
+	head_fill(&record->head, RING_END);
+	record->how = how;
+	record->exit_code = exit_code;
+	bpf_ringbuf_submit(record, BPF_RB_FORCE_WAKEUP);
+	return 0;
+}
+
+static __always_inline bool is_target(void)
+{
+	struct bpf_pidns_info ids = {};
+
+	return !has_ended &&
+	       bpf_get_ns_current_pid_tgid(namespace_dev, namespace_inode, &ids, sizeof(ids)) ==
+		       0 &&
+	       ids.tgid == target_tgid;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	if (task->signal->live.counter != 0 || !is_target())
+		return 0;
+	return put_end(RING_END_EXIT, task->signal->group_exit_code ?: task->exit_code);
+}
+
+SEC("tp_btf/sched_prepare_exec")
+int BPF_PROG(on_exec)
+{
+	return is_target() ? put_end(RING_END_EXEC, 0) : 0;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ring.bpf.h - the records that the BPF programs pass through the ring to the collector.
+ *
+ * Shared by bpf/mmviz.bpf.c and user/collect/attach.c, built and shipped together: no version. The
+ * heads are written by the BPF programs and can be trusted; what was copied from the target cannot.
+ */
+#ifndef MMVIZ_RING_BPF_H
+#define MMVIZ_RING_BPF_H
+
+#include <mmviz/abi.h>
+
+enum ring_kind {
+	RING_BATCH = 1, /* struct ring_log: handed over full */
+	RING_TAIL = 2,	/* struct ring_log, or its head without events: at the target's end */
+	RING_EVENT = 3,
+	RING_SAMPLE = 4,
+	RING_END = 5,
+};
+
+struct ring_head {
+	uint32_t kind;	    /*  0 enum ring_kind */
+	uint32_t thread_id; /*  4 in the initial pid namespace */
+	uint64_t at_ns;	    /*  8 CLOCK_MONOTONIC */
+};
+
+struct ring_log {
+	struct ring_head head;
+	uint64_t log_bytes;   /* 16 of `log` that were copied */
+	struct mmviz_log log; /* 24 hostile */
+};
+#define RING_LOG_HEAD_BYTES                                                                        \
+	(sizeof(struct ring_log) - sizeof(struct mmviz_log) + MMVIZ_LOG_HEAD_BYTES)
+
+struct ring_event {
+	struct ring_head head;
+	uint64_t addr, bytes;	    /* 16 */
+	uint32_t arena_id, context; /* 32 */
+	uint32_t weight;	    /* 40 events that this one stands for */
+	uint32_t is_free;	    /* 44 */
+};
+
+#define RING_STACK_DEPTH 64
+struct ring_sample {
+	struct ring_head head;
+	uint64_t addr, bytes, weight_bytes; /* 16 */
+	uint32_t arena_id, context;	    /* 40 */
+	uint32_t is_free;		    /* 48 */
+	int32_t stack_bytes;		    /* 52 or a negative errno */
+	uint64_t stack[RING_STACK_DEPTH];   /* 56 stack[0] is the probe's own site */
+};
+
+enum ring_end_kind { RING_END_EXIT = 1, RING_END_EXEC = 2 };
+struct ring_end {
+	struct ring_head head;
+	uint32_t how;	   /* 16 enum ring_end_kind */
+	int32_t exit_code; /* 20 wait status */
+};
+
+MMVIZ_STATIC_ASSERT(sizeof(struct ring_head) == 16, "ring head has no holes");
+MMVIZ_STATIC_ASSERT(sizeof(struct ring_log) == 24 + sizeof(struct mmviz_log), "log has no holes");
+MMVIZ_STATIC_ASSERT(sizeof(struct ring_event) == 48, "event has no holes");
+MMVIZ_STATIC_ASSERT(sizeof(struct ring_sample) == 56 + 8 * RING_STACK_DEPTH, "sample has no holes");
+MMVIZ_STATIC_ASSERT(sizeof(struct ring_end) == 24, "end has no holes");
+
+#endif
