@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * compare - mmviz raw, detached and watched, side by side with other allocators, in one run.
+ *
+ * The runs are interleaved: every contender once, then every contender again, so that a machine
+ * that changes its mood changes it for all. Each figure is a process of its own.
+ */
+#include <argp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc/workloads.h"
+#include "contender.h"
+#include "report.h"
+
+#define PEERS_MAX 4u
+
+struct options {
+	const char *build;
+	const char *json_path;
+	const char *workload; /* NULL: all */
+	unsigned runs;
+	double seconds;
+};
+
+static struct contender contenders[CONTENDERS_MAX] = {
+	{.name = "raw", .program = "bench/alloc_raw", .is_ours = true},
+	{.name = "detached", .program = "bench/alloc_mmviz", .is_ours = true},
+	{.name = "exact",
+	 .program = "bench/alloc_mmviz",
+	 .mode = "exact",
+	 .probe = "batch",
+	 .is_ours = true},
+	{.name = "sampled",
+	 .program = "bench/alloc_mmviz",
+	 .mode = "sampled",
+	 .probe = "sample",
+	 .is_ours = true},
+	{.name = "events",
+	 .program = "bench/alloc_mmviz",
+	 .mode = "events",
+	 .probe = "alloc",
+	 .is_ours = true},
+	{.name = "glibc", .program = "bench/alloc_malloc"},
+	{.name = "mimalloc", .program = "bench/alloc_malloc", .library = "libmimalloc.so.2"},
+	{.name = "jemalloc", .program = "bench/alloc_malloc", .library = "libjemalloc.so.2"},
+	{.name = "tcmalloc",
+	 .program = "bench/alloc_malloc",
+	 .library = "libtcmalloc_minimal.so.4"},
+};
+static unsigned contenders_count = 9;
+
+/* ------------------------------------------------------------------ options */
+
+static void add_peer(char *argument, struct argp_state *state)
+{
+	char *equals = strchr(argument, '=');
+
+	if (!equals || equals == argument || !strchr(equals, '/'))
+		argp_error(state, "peer '%s' is not NAME=/path/to/library.so", argument);
+	else if (contenders_count == CONTENDERS_MAX)
+		argp_error(state, "more than %u contenders", CONTENDERS_MAX);
+	else {
+		*equals = '\0';
+		contenders[contenders_count++] = (struct contender){
+			.name = argument, .program = "bench/alloc_malloc", .library = equals + 1};
+	}
+}
+
+static error_t parse_option(int key, char *argument, struct argp_state *state)
+{
+	struct options *options = state->input;
+
+	switch (key) {
+	case 'b':
+		options->build = argument;
+		return 0;
+	case 'j':
+		options->json_path = argument;
+		return 0;
+	case 'w':
+		options->workload = argument;
+		if (!workload_find(argument))
+			argp_error(state, "no workload '%s'", argument);
+		return 0;
+	case 'n':
+		options->runs = (unsigned)atoi(argument);
+		if (options->runs < 1 || options->runs > RUNS_MAX)
+			argp_error(state, "runs '%s' is not from 1 to %u", argument, RUNS_MAX);
+		return 0;
+	case 's':
+		options->seconds = atof(argument);
+		if (!(options->seconds > 0 && options->seconds < 1000))
+			argp_error(state, "seconds '%s' is not from 0 to 1000", argument);
+		return 0;
+	case 'p':
+		add_peer(argument, state);
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp_option option_list[] = {
+	{"build", 'b', "DIR", 0, "where the programs are (default build)", 0},
+	{"json", 'j', "FILE", 0, "write the figures to FILE too", 0},
+	{"workload", 'w', "NAME", 0, "this one only", 0},
+	{"runs", 'n', "N", 0, "of each figure (default 5)", 0},
+	{"seconds", 's', "S", 0, "of each run (default 0.25)", 0},
+	{"peer", 'p', "NAME=PATH", 0, "one more allocator, a library to preload", 0},
+	{0},
+};
+
+static const struct argp argp = {
+	.options = option_list,
+	.parser = parse_option,
+	.doc = "compare - allocators side by side\v"
+	       "EXAMPLES\n"
+	       "  compare --runs 9\n"
+	       "  compare --workload requests --peer rpmalloc=/opt/lib/librpmalloc.so",
+};
+
+/* ------------------------------------------------------------------ measuring */
+
+static void drop_unavailable(const char *build)
+{
+	unsigned kept = 0;
+	char reason[128];
+
+	for (unsigned i = 0; i < contenders_count; i++) {
+		if (contender_prepare(&contenders[i], build, reason))
+			contenders[kept++] = contenders[i];
+		else
+			fprintf(stderr, "compare: without %s: %s\n", contenders[i].name, reason);
+	}
+	contenders_count = kept;
+}
+
+/* Every contender once. 0 or -1. */
+static int measure_round(struct comparison *comparison, const struct options *options)
+{
+	int result = 0;
+
+	for (unsigned w = 0; w < workloads_count; w++) {
+		if (options->workload && strcmp(options->workload, workloads[w].name) != 0)
+			continue;
+		for (unsigned i = 0; i < contenders_count; i++) {
+			struct figure *figure = &comparison->figures[w][i];
+
+			if (contender_run(&contenders[i], options->build, workloads[w].name,
+					  options->seconds,
+					  &figure->samples[figure->samples_count]) == 0)
+				figure->samples_count++;
+			else
+				result = -1;
+		}
+	}
+	return result;
+}
+
+static int write_json(const struct comparison *comparison, const char *path)
+{
+	FILE *file = fopen(path, "we");
+
+	if (!file) {
+		fprintf(stderr, "compare: cannot write %s\n", path);
+		return -1;
+	}
+	report_json(comparison, file);
+	return fclose(file);
+}
+
+static const char *command_line(int argc, char **argv)
+{
+	static char line[512];
+	size_t used = 0;
+
+	for (int i = 0; i < argc && used < sizeof(line); i++)
+		used += (size_t)snprintf(line + used, sizeof(line) - used, "%s%s", i ? " " : "",
+					 argv[i]);
+	return line;
+}
+
+int main(int argc, char **argv)
+{
+	static struct comparison comparison;
+	struct options options = {.build = "build", .runs = 5, .seconds = 0.25};
+	int result = 0;
+
+	comparison.command = command_line(argc, argv);
+	argp_parse(&argp, argc, argv, 0, NULL, &options);
+	drop_unavailable(options.build);
+	comparison.contenders = contenders;
+	comparison.contenders_count = contenders_count;
+	comparison.workloads_count = workloads_count;
+	comparison.runs = options.runs;
+	comparison.seconds = options.seconds;
+	for (unsigned run = 0; run < options.runs; run++)
+		result |= measure_round(&comparison, &options);
+	for (unsigned w = 0; w < workloads_count; w++)
+		for (unsigned i = 0; i < contenders_count; i++)
+			figure_summarise(&comparison.figures[w][i]);
+	report_print(&comparison, stdout);
+	if (options.json_path)
+		result |= write_json(&comparison, options.json_path);
+	return result ? EXIT_FAILURE : EXIT_SUCCESS;
+}

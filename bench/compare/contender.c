@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * contender.c - child processes: the workload, and the collector beside it. Both are ended by their
+ * own ids, and waited for, whatever happens.
+ */
+#include "contender.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define COLLECTOR_LOG "bench/collector.log"
+
+/* ------------------------------------------------------------------ preparing */
+
+static bool find_library(struct contender *contender)
+{
+	static const char *const folders[] = {
+		"",
+		"/usr/lib/x86_64-linux-gnu/",
+		"/usr/lib/aarch64-linux-gnu/",
+		"/usr/lib64/",
+		"/usr/lib/",
+		"/usr/local/lib/",
+	};
+
+	for (unsigned i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+		snprintf(contender->library_path, sizeof(contender->library_path), "%s%s",
+			 folders[i], contender->library);
+		if (strchr(contender->library_path, '/') &&
+		    access(contender->library_path, R_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool is_executable(const char *build, const char *name)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", build, name);
+	return access(path, X_OK) == 0;
+}
+
+bool contender_prepare(struct contender *contender, const char *build, char reason[128])
+{
+	if (!is_executable(build, contender->program)) {
+		snprintf(reason, 128, "%s/%s is not built", build, contender->program);
+		return false;
+	}
+	if (contender->library && !find_library(contender)) {
+		snprintf(reason, 128, "%.64s is not installed; `make deps` installs it",
+			 contender->library);
+		return false;
+	}
+	if (contender->mode && !is_executable(build, "mmviz-bpf")) {
+		snprintf(reason, 128, "%s/mmviz-bpf is not built", build);
+		return false;
+	}
+	if (contender->mode && geteuid() != 0) {
+		snprintf(reason, 128, "attaching needs root: sudo make bench");
+		return false;
+	}
+	return true;
+}
+
+/* ------------------------------------------------------------------ running */
+
+static pid_t start_workload(const struct contender *contender, const char *build,
+			    const char *workload, double seconds, int out_fd)
+{
+	char program[PATH_MAX], seconds_text[32];
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid;
+	snprintf(program, sizeof(program), "%s/%s", build, contender->program);
+	snprintf(seconds_text, sizeof(seconds_text), "%g", seconds);
+	dup2(out_fd, STDOUT_FILENO);
+	if (contender->library)
+		setenv("LD_PRELOAD", contender->library_path, 1);
+	execl(program, program, workload, seconds_text, contender->probe, (char *)NULL);
+	_exit(127);
+}
+
+static pid_t start_collector(const struct contender *contender, const char *build, pid_t target)
+{
+	char program[PATH_MAX], log[PATH_MAX], target_text[16];
+	pid_t pid = fork();
+	int log_fd;
+
+	if (pid != 0)
+		return pid;
+	snprintf(program, sizeof(program), "%s/mmviz-bpf", build);
+	snprintf(log, sizeof(log), "%s/" COLLECTOR_LOG, build);
+	snprintf(target_text, sizeof(target_text), "%d", (int)target);
+	log_fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+	dup2(log_fd, STDOUT_FILENO);
+	dup2(log_fd, STDERR_FILENO);
+	execl(program, program, "-p", target_text, "--mode", contender->mode, "-q", "--listen",
+	      "127.0.0.1:0", "--no-token", (char *)NULL);
+	_exit(127);
+}
+
+static int wait_for(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -1;
+	return status;
+}
+
+static bool read_sample(int fd, struct sample *out)
+{
+	FILE *file = fdopen(fd, "r");
+	unsigned long long operations;
+	bool is_whole = file && fscanf(file, "%llu %lf %lf", &operations, &out->ns,
+				       &out->peak_rss_bytes) == 3;
+
+	if (file)
+		fclose(file);
+	return is_whole;
+}
+
+int contender_run(const struct contender *contender, const char *build, const char *workload,
+		  double seconds, struct sample *out)
+{
+	pid_t target, collector = 0;
+	bool is_whole;
+	int pipe_fds[2], status;
+
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0) {
+		fprintf(stderr, "compare: cannot make a pipe: %s\n", strerror(errno));
+		return -1;
+	}
+	target = start_workload(contender, build, workload, seconds, pipe_fds[1]);
+	close(pipe_fds[1]);
+	if (target > 0 && contender->mode)
+		collector = start_collector(contender, build, target);
+	is_whole = read_sample(pipe_fds[0], out);
+	status = target > 0 ? wait_for(target) : -1;
+	if (collector > 0) {
+		kill(collector, SIGINT);
+		wait_for(collector);
+	}
+	if (is_whole && status == 0)
+		return 0;
+	fprintf(stderr, "compare: %s did not finish %s%s%s%s\n", contender->name, workload,
+		contender->mode ? "; see " : "", contender->mode ? build : "",
+		contender->mode ? "/" COLLECTOR_LOG : "");
+	return -1;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * machine.h - what a figure depends on: processor, cores, kernel, day. Every benchmark prints it.
+ */
+#ifndef MMVIZ_BENCH_MACHINE_H
+#define MMVIZ_BENCH_MACHINE_H
+
+struct machine {
+	char processor[96];
+	char kernel[96];
+	char date[32]; /* ISO 8601 */
+	unsigned cores;
+};
+
+void machine_describe(struct machine *out);
+
+/* Sorts `values` and returns the middle one, or the mean of the middle two. */
+double median(double *values, unsigned count);
+
+#endif
