@@ -18,7 +18,7 @@ WERROR   ?= $(if $(CI),-Werror)
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla $(WERROR)
 CFLAGS_C := -std=gnu11 $(OPT) $(WARN) -fno-omit-frame-pointer -MMD -MP -Ilib/include
 LIB_CFLAGS  := $(CFLAGS_C) -Wconversion -Ilib -fPIC -fvisibility=hidden
-USER_CFLAGS = $(CFLAGS_C) -Iuser -I$(B)/gen
+USER_CFLAGS = $(CFLAGS_C) -Iuser -Ibpf -I$(B)/gen
 BPF_CFLAGS  := -target bpf -O2 -g -Wall -Wextra -Wno-unused-parameter $(WERROR) -Ivmlinux -Ilib/include -I/usr/include/$(shell $(CC) -print-multiarch) -D__TARGET_ARCH_x86
 
 .DELETE_ON_ERROR:
@@ -28,11 +28,11 @@ BPF_CFLAGS  := -target bpf -O2 -g -Wall -Wextra -Wno-unused-parameter $(WERROR) 
 LIB_SRC := lib/os.c lib/extent_tree.c lib/registry.c lib/probes.c lib/arena.c lib/span.c lib/heap.c lib/log.c \
            lib/walk.c lib/check.c lib/error.c lib/mmviz.c
 
-USER_COLLECT_SRC := user/collect/target.c user/collect/elf_notes.c user/collect/attach.c user/collect/registry_reader.c user/collect/walk.c
+USER_COLLECT_SRC := user/collect/target.c user/collect/elf_notes.c user/collect/probe_file.c user/collect/maps.c user/collect/safe_text.c user/collect/attach.c user/collect/uprobe_multi.c user/collect/registry_reader.c user/collect/walk.c
 USER_MODEL_SRC   := user/model/replica.c user/model/block_table.c user/model/view.c
 USER_EXPORT_SRC  := user/export/json.c
 USER_SERVE_SRC   := user/serve/server.c
-USER_COMMAND_SRC := user/commands/live.c user/commands/snapshot.c user/commands/verify.c user/commands/list.c user/commands/doctor.c
+USER_COMMAND_SRC := user/commands/options.c user/commands/live.c user/commands/snapshot.c user/commands/verify.c user/commands/list.c user/commands/doctor.c
 USER_SRC := user/main.c user/session.c $(USER_COLLECT_SRC) $(USER_MODEL_SRC) $(USER_EXPORT_SRC) $(USER_SERVE_SRC) $(USER_COMMAND_SRC)
 
 LIB_OBJ  := $(LIB_SRC:%.c=$(B)/%.o)
