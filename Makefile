@@ -66,6 +66,62 @@ $(B)/user/collect/attach.o: $(B)/gen/mmviz.skel.h
 $(B)/mmviz-bpf: $(USER_OBJ)
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ $(USER_LIBS)
 
+# ---------------------------------------------------------------- simulators and benchmarks
+BENCH_CFLAGS = $(CFLAGS_C) -D_GNU_SOURCE -Ibench -Ilib
+SIM_OBJ   := $(B)/bench/server_sim.o $(B)/bench/sim/pace.o $(B)/bench/sim/totals.o $(B)/bench/sim/traffic.o
+ALLOC_SRC := bench/alloc/bench_alloc.c bench/alloc/workloads.c
+MMVIZ_ALLOC_OBJ  := $(ALLOC_SRC:%.c=$(B)/mmviz/%.o)
+MALLOC_ALLOC_OBJ := $(ALLOC_SRC:%.c=$(B)/malloc/%.o)
+RAW_OBJ   := $(LIB_SRC:%.c=$(B)/raw/%.o)
+COMPARE_OBJ := $(B)/bench/compare/compare.o $(B)/bench/compare/contender.o $(B)/bench/compare/report.o \
+               $(B)/bench/compare/machine.o $(B)/malloc/bench/alloc/workloads.o
+BENCH_PROGRAMS := $(B)/bench/alloc_mmviz $(B)/bench/alloc_raw $(B)/bench/alloc_malloc $(B)/bench/compare_allocators \
+                  $(B)/bench/tree $(B)/bench/log
+
+$(B)/bench/%.o: bench/%.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(BENCH_CFLAGS) $(CFLAGS) -c -o $@ $<
+$(B)/bench/lua_arena.o: BENCH_CFLAGS += $(shell $(PKGCONFIG) --cflags lua5.4 2>/dev/null || $(PKGCONFIG) --cflags lua 2>/dev/null)
+$(B)/mmviz/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(BENCH_CFLAGS) -DBENCH_MMVIZ $(CFLAGS) -c -o $@ $<
+$(B)/malloc/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(BENCH_CFLAGS) -fno-plt $(CFLAGS) -c -o $@ $<
+$(RAW_OBJ): $(B)/raw/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(LIB_CFLAGS) -DMMVIZ_NO_PROBES $(CFLAGS) -c -o $@ $<
+$(B)/raw/libmmviz.a: $(RAW_OBJ)
+	$(call say,AR,$@)rm -f $@; ar rcs $@ $^
+
+$(B)/server_sim: $(SIM_OBJ) $(B)/libmmviz.a
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ -pthread
+$(B)/lua_arena: $(B)/bench/lua_arena.o $(B)/libmmviz.a
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ $(shell $(PKGCONFIG) --libs lua5.4 2>/dev/null || $(PKGCONFIG) --libs lua) -pthread
+$(B)/bench/alloc_mmviz: $(MMVIZ_ALLOC_OBJ) $(B)/libmmviz.a
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ -pthread
+$(B)/bench/alloc_raw: $(MMVIZ_ALLOC_OBJ) $(B)/raw/libmmviz.a
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ -pthread
+$(B)/bench/alloc_malloc: $(MALLOC_ALLOC_OBJ)
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ -pthread
+$(B)/bench/compare_allocators: $(COMPARE_OBJ)
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^
+$(B)/bench/tree: $(B)/bench/micro/bench_tree.o $(B)/bench/compare/machine.o $(B)/libmmviz.a
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^
+$(B)/bench/log: $(B)/bench/micro/bench_log.o $(B)/bench/compare/machine.o $(B)/libmmviz.a
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ -pthread
+
+bench: $(BENCH_PROGRAMS) $(B)/mmviz-bpf $(B)/server_sim ## measure everything, side by side with other allocators (QUICK=1: in a minute)
+	$(Q)bench/run.sh $(B) $(if $(QUICK),quick)
+
+deps: ## install what is missing (Debian, Ubuntu, Fedora; named elsewhere)
+	$(Q)bench/deps.sh all
+
+demo: ## a pretended server and the dashboard on it (DEMO_SECONDS=N ends by itself)
+	$(Q)bench/deps.sh build
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)bench/demo.sh $(B)
+
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 

@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# deps.sh - install what is missing, and nothing else.
+#
+#	bench/deps.sh [build|all]
+#
+# `build` is what the build and the demo need, `all` adds tests and benchmarks. Checks look for the thing itself (a
+# command, a pkg-config module, a library), so that it does not matter where it came from. Where neither apt-get nor
+# dnf is at hand, says what is missing.
+set -euo pipefail
+
+apt_missing=() dnf_missing=() names_missing=()
+
+have_command() {
+	[ -x "$(PATH=$PATH:/usr/sbin:/sbin command -v "$1" || true)" ]
+}
+
+have_module() {
+	pkg-config --exists "$1" 2>/dev/null
+}
+
+have_library() {
+	compgen -G "/usr/lib*/$1" >/dev/null || compgen -G "/usr/lib/*/$1" >/dev/null || [ -e "/usr/local/lib/$1" ]
+}
+
+# need KIND NAME DEBIAN-PACKAGE FEDORA-PACKAGE
+need() {
+	"have_$1" "$2" && return
+	names_missing+=("$2")
+	apt_missing+=("$3")
+	dnf_missing+=("$4")
+}
+
+check_build() {
+	need command cc gcc gcc
+	need command clang clang clang
+	need command bpftool bpftool bpftool
+	need command pkg-config pkg-config pkgconf-pkg-config
+	need command node nodejs nodejs
+	need command npm npm npm
+	need module libbpf libbpf-dev libbpf-devel
+	need module libelf libelf-dev elfutils-libelf-devel
+	need module libdw libdw-dev elfutils-devel
+	need module zlib zlib1g-dev zlib-devel
+	need module libwebsockets libwebsockets-dev libwebsockets-devel
+	need module jansson libjansson-dev jansson-devel
+	need module libseccomp libseccomp-dev libseccomp-devel
+	need module libcap libcap-dev libcap-devel
+}
+
+check_all() {
+	check_build
+	need command g++ g++ gcc-c++
+	need command bpftrace bpftrace bpftrace
+	need command curl curl curl
+	need command jq jq jq
+	need module cmocka libcmocka-dev libcmocka-devel
+	have_module lua || need module lua5.4 liblua5.4-dev lua-devel
+	need library libmimalloc.so.2 libmimalloc2.0 mimalloc
+	need library libjemalloc.so.2 libjemalloc2 jemalloc
+	need library libtcmalloc_minimal.so.4 libtcmalloc-minimal4 gperftools-libs
+}
+
+check() {
+	apt_missing=() dnf_missing=() names_missing=()
+	"check_$1"
+	[ ${#names_missing[@]} -eq 0 ]
+}
+
+as_root() {
+	if [ "$(id -u)" -eq 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		echo "deps: run this as root: $*" >&2
+		return 1
+	fi
+}
+
+install_missing() {
+	echo "deps: missing: ${names_missing[*]}"
+	if command -v apt-get >/dev/null; then
+		as_root apt-get update -q
+		as_root env DEBIAN_FRONTEND=noninteractive \
+			apt-get install -q -y --no-install-recommends "${apt_missing[@]}"
+	elif command -v dnf >/dev/null; then
+		as_root dnf install -q -y "${dnf_missing[@]}"
+	else
+		echo "deps: no apt-get and no dnf here: please install what is named above" >&2
+		return 1
+	fi
+}
+
+group=${1:-all}
+case $group in
+build | all) ;;
+*)
+	echo "usage: bench/deps.sh [build|all]" >&2
+	exit 64
+	;;
+esac
+check "$group" && exit
+install_missing
+if ! check "$group"; then
+	echo "deps: still missing after the installation: ${names_missing[*]}" >&2
+	exit 1
+fi
