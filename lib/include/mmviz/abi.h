@@ -59,9 +59,10 @@
 #define MMVIZ_LABEL_BYTES	   32u /* 31 bytes of text and a NUL */
 #define MMVIZ_SPAN_HEAD_BYTES	   64u
 #define MMVIZ_CAPACITY_MAX_BYTES   (1ULL << 36) /* places have 32 bits */
-#define MMVIZ_CONTEXTS_MAX	   (1u << 24)	/* context ids have 24 bits */
-#define MMVIZ_ARENAS_MAX	   256u		/* at one time in one process */
-#define MMVIZ_MARKS_MAX		   256u		/* the newest ones are kept */
+#define MMVIZ_CONTEXTS_MAX	   (1u << 23)	/* context ids have 23 bits */
+#define MMVIZ_WORD_SAMPLED	   (1ULL << 27)
+#define MMVIZ_ARENAS_MAX	   256u /* at one time in one process */
+#define MMVIZ_MARKS_MAX		   256u /* the newest ones are kept */
 #define MMVIZ_NAME_BYTES	   64u
 #define MMVIZ_OPERATION_EVENTS_MAX 8u	/* events of one operation, at most */
 #define MMVIZ_LOG_EVENTS	   512u /* a log is handed over when it holds this many */
@@ -72,10 +73,11 @@
 /*
  * word   bits  0..1  life: enum mmviz_life
  *        bits  2..3  fit: enum mmviz_fit
- *        bits  4..27 context id
- *        bits 28..63 life LIVE: requested bytes; otherwise the owner's own link
- * check        live: mmviz_check_word(header address, word); ties the header to its address
- * incarnation  low 32 bits of the owner heap's seq when the block was born
+ *        bits  4..26 context id
+ *        bit  27     sampled: the `sample` probe told of this block, `sample_free` will tell of its
+ * end bits 28..63 life LIVE: requested bytes; otherwise the owner's own link check        live:
+ * mmviz_check_word(header address, word); ties the header to its address incarnation  low 32 bits
+ * of the owner heap's seq when the block was born
  */
 struct mmviz_header {
 	uint64_t word;	      /*  0 */
@@ -114,7 +116,7 @@ static inline unsigned mmviz_word_fit(uint64_t word)
 }
 static inline uint32_t mmviz_word_context(uint64_t word)
 {
-	return (uint32_t)(word >> 4) & 0xffffffu;
+	return (uint32_t)(word >> 4) & 0x7fffffu;
 }
 static inline uint64_t mmviz_word_bytes(uint64_t word)
 {

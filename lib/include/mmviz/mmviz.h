@@ -102,7 +102,7 @@ MMVIZ_API size_t mmviz_usable_bytes(const void *block);
 
 /*
  * The id of a name; the same name always has the same id. `name` is copied. 0 if it is NULL or
- * empty, or if 16 M names exist. Takes a lock: intern once, use often, or use MMVIZ_TAG.
+ * empty, or if 8 M names exist. Takes a lock: intern once, use often, or use MMVIZ_TAG.
  */
 MMVIZ_API mmviz_tag mmviz_tag_intern(const char *name);
 /* The name of a tag, or NULL. Valid for ever. */

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * arena.h - a reserved range of addresses, its units, and every structural change.
+ *
+ *	base
+ *	| struct mmviz_arena | unit map | extent nodes | spare heap | units: heaps, spans, large blocks, free ...
+ *	|<------------------ META -------------------->|
+ *
+ * Structural changes (a span taken or given back, a large block, a new heap, growth, reset) run under the arena's lock,
+ * carry the arena-wide number `order`, and are told in the log of the heap that makes them (rule 4). Each function
+ * below that takes a heap does all of that, and hands the log over afterwards, without the lock.
+ *
+ *	capacity == META + spans + large blocks + free extents;    committed <= capacity
+ */
+#ifndef MMVIZ_LIB_ARENA_H
+#define MMVIZ_LIB_ARENA_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <mmviz/abi.h>
+#include <mmviz/mmviz.h>
+
+#include "extent_tree.h"
+#include "heap.h"
+#include "span.h"
+
+struct mmviz_arena {
+	struct mmviz_arena_head head;
+	uint32_t slot;		 /* in the registry and in every thread's table */
+	uint32_t cell_max_bytes; /* payloads up to this come from spans */
+	uint32_t medium_class;	 /* classes from this on lie in medium spans */
+	uint32_t units;
+	uint8_t *map;
+	struct extent_tree extents;
+	pthread_mutex_t lock;
+	struct heap *pool;  /* heaps whose thread has ended */
+	struct heap *spare; /* for threads that must free but cannot get a heap; used under the lock. Single-threaded
+			       arenas: the one heap */
+	struct heap *newest;
+};
+
+struct large_request {
+	size_t bytes, alignment;
+	unsigned shape;
+	uint32_t context;
+	const char *label;  /* 32 bytes, with shape LABELLED */
+	size_t extra_bytes; /* room behind the payload: guard bytes */
+};
+
+static inline void arena_lock(struct mmviz_arena *arena)
+{
+	pthread_mutex_lock(&arena->lock);
+}
+static inline void arena_unlock(struct mmviz_arena *arena)
+{
+	pthread_mutex_unlock(&arena->lock);
+}
+static inline uint32_t arena_unit(const struct mmviz_arena *arena, const void *address)
+{
+	return (uint32_t)(((uint64_t)address - arena->head.base_addr) >> MMVIZ_UNIT_SHIFT);
+}
+static inline void *arena_unit_address(const struct mmviz_arena *arena, uint32_t unit)
+{
+	return (char *)arena->head.base_addr + ((size_t)unit << MMVIZ_UNIT_SHIFT);
+}
+static inline bool arena_holds(const struct mmviz_arena *arena, const void *address)
+{
+	return (uint64_t)address - arena->head.base_addr < arena->head.capacity_bytes;
+}
+
+/* A new span for the heap; NULL: no memory. */
+struct mmviz_span *arena_span_take(struct mmviz_arena *arena, struct heap *heap, unsigned size_class, unsigned shape);
+void arena_span_give(struct mmviz_arena *arena, struct heap *heap, struct mmviz_span *span);
+
+/* A large block, born; NULL: no memory. */
+struct mmviz_header *arena_large_take(struct mmviz_arena *arena, struct heap *heap,
+				      const struct large_request *request);
+/* 0, or -EINVAL: the block is not live any more. `heap` NULL: the spare one is used. */
+int arena_large_give(struct mmviz_arena *arena, struct heap *heap, struct mmviz_header *header);
+/* Change the length in place; 0, or -ENOMEM: the units behind it are taken. */
+int arena_large_resize(struct mmviz_arena *arena, struct heap *heap, struct mmviz_header *header, size_t bytes,
+		       uint32_t context, size_t extra_bytes);
+
+/* A heap from the pool or a new one; NULL: no memory. */
+struct heap *arena_heap_take(struct mmviz_arena *arena);
+/* A return told in the spare heap's log, by a thread that cannot get a heap of its own. */
+void arena_return_spare(struct mmviz_arena *arena, struct heap *owner, struct mmviz_header *header, uint64_t word);
+struct heap *arena_heap_by_id(const struct mmviz_arena *arena, uint32_t id); /* NULL: none */
+struct heap *arena_heap_first(const struct mmviz_arena *arena);
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * os.h - every call to the operating system that the library makes for memory, time and identity.
+ *
+ * Owns nothing. All sizes are whole pages. Any thread.
+ */
+#ifndef MMVIZ_LIB_OS_H
+#define MMVIZ_LIB_OS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Reserve address space, unreadable until committed; `alignment` is a power of two. NULL with errno. */
+void *os_reserve(size_t bytes, size_t alignment);
+/* Make reserved pages readable and writable. 0 or -errno. */
+int os_commit(void *address, size_t bytes);
+/* Let the contents go: the pages read as zero, and the memory is the system's again. */
+void os_purge(void *address, size_t bytes);
+void os_huge_pages(void *address, size_t bytes);
+void os_release(void *address, size_t bytes);
+
+uint64_t os_now_ns(void); /* CLOCK_MONOTONIC */
+uint32_t os_thread_id(void);
+
+#endif

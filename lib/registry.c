@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * registry.c - see registry.h. The context table is an array in reserved space that grows in place (readers keep its
+ * address); an open-addressing index of ids, at most half full, finds entries by content.
+ */
+#define _GNU_SOURCE
+#include "registry.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "arena.h"
+#include "heap.h"
+#include "os.h"
+#include "probes.h"
+
+struct mmviz_registry registry_here __attribute__((section(".probes"), aligned(64))) = {
+	.magic = MMVIZ_REGISTRY_MAGIC,
+	.abi_version = MMVIZ_ABI_VERSION,
+	.registry_bytes = sizeof(struct mmviz_registry),
+};
+extern struct mmviz_registry mmviz_registry __attribute__((alias("registry_here"), visibility("default")));
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+void registry_lock(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+void registry_unlock(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+/* ------------------------------------------------------------------ arenas */
+
+int registry_arena_slot(void)
+{
+	for (int slot = 0; slot < (int)MMVIZ_ARENAS_MAX; slot++)
+		if (!registry_here.arena_addr[slot])
+			return slot;
+	return -1;
+}
+
+void registry_arena_publish(int slot, struct mmviz_arena *arena)
+{
+	__atomic_store_n(&registry_here.arena_addr[slot], (uint64_t)arena, __ATOMIC_RELEASE);
+}
+
+uint32_t registry_arena_new_id(void)
+{
+	return ++registry_here.arenas_created;
+}
+
+struct mmviz_arena *registry_arena_at(unsigned slot)
+{
+	return (struct mmviz_arena *)__atomic_load_n(&registry_here.arena_addr[slot], __ATOMIC_ACQUIRE);
+}
+
+struct mmviz_arena *registry_arena_of(const void *address)
+{
+	for (unsigned slot = 0; slot < MMVIZ_ARENAS_MAX; slot++) {
+		struct mmviz_arena *arena = registry_arena_at(slot);
+
+		if (arena && (uint64_t)address - arena->head.base_addr < arena->head.capacity_bytes)
+			return arena;
+	}
+	return NULL;
+}
+
+/* ------------------------------------------------------------------ threads */
+
+struct thread_record {
+	struct heap *heaps[MMVIZ_ARENAS_MAX];
+	struct thread_record *next; /* in `threads`, or in `spare_records` */
+};
+
+static struct heap *no_heaps[MMVIZ_ARENAS_MAX];
+__thread struct heap **thread_heaps = no_heaps;
+
+static struct thread_record *threads, *spare_records; /* by the lock */
+static pthread_key_t thread_key;
+static pthread_once_t thread_once = PTHREAD_ONCE_INIT;
+static bool thread_key_is_made;
+
+void registry_arena_retract(int slot)
+{
+	__atomic_store_n(&registry_here.arena_addr[slot], 0, __ATOMIC_RELEASE);
+	for (struct thread_record *thread = threads; thread; thread = thread->next)
+		__atomic_store_n(&thread->heaps[slot], NULL, __ATOMIC_RELAXED);
+}
+
+static void forget_record(const struct thread_record *record)
+{
+	struct thread_record **link = &threads;
+
+	while (*link != record)
+		link = &(*link)->next;
+	*link = record->next;
+}
+
+static void thread_leave(void *argument)
+{
+	struct thread_record *record = argument;
+
+	thread_heaps = no_heaps;
+	registry_lock();
+	forget_record(record);
+	for (unsigned slot = 0; slot < MMVIZ_ARENAS_MAX; slot++)
+		if (record->heaps[slot])
+			heap_abandon(record->heaps[slot]);
+	memset(record->heaps, 0, sizeof(record->heaps));
+	record->next = spare_records;
+	spare_records = record;
+	registry_unlock();
+}
+
+/* fork: hold every lock across it, so that the child finds whole books (lock order: registry, then arenas by slot). */
+static void fork_prepare(void)
+{
+	registry_lock();
+	for (unsigned slot = 0; slot < MMVIZ_ARENAS_MAX; slot++)
+		if (registry_arena_at(slot))
+			arena_lock(registry_arena_at(slot));
+}
+
+static void fork_release(void)
+{
+	for (unsigned slot = MMVIZ_ARENAS_MAX; slot-- > 0;)
+		if (registry_arena_at(slot))
+			arena_unlock(registry_arena_at(slot));
+	registry_unlock();
+}
+
+/*
+ * The child has one thread. Its own heaps go on with empty logs; the others may have stopped in mid-operation and are
+ * never adopted, so what they cached is out of use in the child.
+ */
+static void fork_child(void)
+{
+	struct thread_record *mine = (struct thread_record *)thread_heaps;
+
+	threads = thread_heaps == no_heaps ? NULL : mine;
+	if (threads)
+		mine->next = NULL;
+	spare_records = NULL;
+	for (unsigned slot = 0; slot < MMVIZ_ARENAS_MAX; slot++)
+		if (registry_arena_at(slot))
+			heap_all_forked(registry_arena_at(slot), thread_heaps[slot]);
+	fork_release();
+}
+
+static void make_thread_key(void)
+{
+	thread_key_is_made = pthread_key_create(&thread_key, thread_leave) == 0;
+	pthread_atfork(fork_prepare, fork_release, fork_child);
+}
+
+int registry_thread_join(void)
+{
+	struct thread_record *record;
+
+	if (thread_heaps != no_heaps)
+		return 0;
+	pthread_once(&thread_once, make_thread_key);
+	registry_lock();
+	record = spare_records;
+	if (record) {
+		spare_records = record->next;
+	} else {
+		record = os_reserve(MMVIZ_UNIT_BYTES, MMVIZ_UNIT_BYTES);
+		if (!record || os_commit(record, MMVIZ_UNIT_BYTES)) {
+			registry_unlock();
+			return -ENOMEM;
+		}
+	}
+	record->next = threads;
+	threads = record;
+	registry_unlock();
+	if (!thread_key_is_made || pthread_setspecific(thread_key, record)) {
+		thread_leave(record);
+		return -EAGAIN;
+	}
+	thread_heaps = record->heaps;
+	return 0;
+}
+_Static_assert(sizeof(struct thread_record) <= MMVIZ_UNIT_BYTES, "a thread's record is one page");
+
+/* ------------------------------------------------------------------ contexts */
+
+#define GROW_BYTES (1u << 16)
+
+/* Space that grows in place: an array or a pool of text. */
+struct growing {
+	char *start;
+	size_t used_bytes, committed_bytes, reserved_bytes;
+};
+
+static struct growing contexts = {.reserved_bytes = (size_t)MMVIZ_CONTEXTS_MAX * sizeof(struct mmviz_context)};
+static struct growing texts = {.reserved_bytes = 1ULL << 30};
+static struct {
+	uint32_t *ids; /* 0: empty */
+	uint32_t size; /* a power of two */
+} index_of_contexts;
+
+static void *growing_append(struct growing *space, size_t bytes)
+{
+	void *at;
+
+	if (!space->start)
+		space->start = os_reserve(space->reserved_bytes, MMVIZ_UNIT_BYTES);
+	if (!space->start || bytes > space->reserved_bytes - space->used_bytes)
+		return NULL;
+	while (space->used_bytes + bytes > space->committed_bytes) {
+		if (os_commit(space->start + space->committed_bytes, GROW_BYTES))
+			return NULL;
+		space->committed_bytes += GROW_BYTES;
+	}
+	at = space->start + space->used_bytes;
+	space->used_bytes += bytes;
+	return at;
+}
+
+static const struct mmviz_context *context_at(uint32_t id)
+{
+	return (const struct mmviz_context *)contexts.start + id;
+}
+
+/* FNV-1a, 64 bit (Fowler, Noll, Vo), over a name or over the bytes of an address. */
+static uint64_t hash_bytes(const void *bytes, size_t length)
+{
+	uint64_t hash = 0xcbf29ce484222325ULL;
+
+	for (size_t i = 0; i < length; i++)
+		hash = (hash ^ ((const unsigned char *)bytes)[i]) * 0x100000001b3ULL;
+	return hash ^ hash >> 32;
+}
+
+static uint64_t hash_context(const struct mmviz_context *context)
+{
+	if (context->kind == MMVIZ_CONTEXT_TAG)
+		return hash_bytes((const char *)context->value, context->length);
+	return hash_bytes(&context->value, sizeof(context->value));
+}
+
+static bool same_context(const struct mmviz_context *a, const struct mmviz_context *b)
+{
+	if (a->kind != b->kind || a->length != b->length)
+		return false;
+	if (a->kind == MMVIZ_CONTEXT_TAG)
+		return memcmp((const char *)a->value, (const char *)b->value, a->length) == 0;
+	return a->value == b->value;
+}
+
+/* The slot of the index that holds an equal entry, or the empty one where it belongs. */
+static uint32_t *index_slot(const struct mmviz_context *wanted)
+{
+	uint32_t mask = index_of_contexts.size - 1;
+	uint32_t slot = (uint32_t)hash_context(wanted) & mask;
+
+	while (index_of_contexts.ids[slot] && !same_context(context_at(index_of_contexts.ids[slot]), wanted))
+		slot = (slot + 1) & mask;
+	return &index_of_contexts.ids[slot];
+}
+
+static int index_grow(void)
+{
+	uint32_t size = index_of_contexts.size ? index_of_contexts.size * 2 : 4096;
+	size_t bytes = (size_t)size * sizeof(uint32_t);
+	uint32_t *ids = os_reserve(bytes, MMVIZ_UNIT_BYTES), *old = index_of_contexts.ids;
+
+	if (!ids || os_commit(ids, bytes))
+		return -ENOMEM;
+	if (old)
+		os_release(old, (size_t)index_of_contexts.size * sizeof(uint32_t));
+	index_of_contexts.ids = ids;
+	index_of_contexts.size = size;
+	for (uint32_t id = 1; id < registry_here.contexts_count; id++)
+		*index_slot(context_at(id)) = id;
+	return 0;
+}
+
+/* Entry first, then the count: a reader that sees the count sees the entry. */
+static uint32_t context_append(const struct mmviz_context *wanted)
+{
+	struct mmviz_context *entry;
+	uint32_t id = registry_here.contexts_count;
+
+	if (id >= MMVIZ_CONTEXTS_MAX)
+		return 0;
+	entry = growing_append(&contexts, sizeof(*entry));
+	if (!entry)
+		return 0;
+	*entry = *wanted;
+	if (wanted->kind == MMVIZ_CONTEXT_TAG) {
+		char *text = growing_append(&texts, wanted->length + 1u);
+
+		if (!text) {
+			contexts.used_bytes -= sizeof(*entry);
+			return 0;
+		}
+		memcpy(text, (const char *)wanted->value, wanted->length);
+		text[wanted->length] = '\0';
+		entry->value = (uint64_t)text;
+	}
+	registry_here.contexts_addr = (uint64_t)contexts.start;
+	__atomic_store_n(&registry_here.contexts_count, id + 1, __ATOMIC_RELEASE);
+	return id;
+}
+
+/* Caller locks. */
+static uint32_t intern(const struct mmviz_context *wanted)
+{
+	static const struct mmviz_context none;
+	uint32_t *slot, id;
+
+	if (registry_here.contexts_count == 0)
+		context_append(&none);
+	if (registry_here.contexts_count * 2 >= index_of_contexts.size && index_grow())
+		return 0;
+	slot = index_slot(wanted);
+	if (*slot)
+		return *slot;
+	id = context_append(wanted);
+	*slot = id;
+	return id;
+}
+
+uint32_t registry_intern_name(const char *name, size_t length)
+{
+	struct mmviz_context wanted = {(uint64_t)name, (uint32_t)length, MMVIZ_CONTEXT_TAG};
+	uint32_t id;
+
+	if (length > UINT16_MAX)
+		wanted.length = UINT16_MAX;
+	registry_lock();
+	id = intern(&wanted);
+	registry_unlock();
+	return id;
+}
+
+uint32_t registry_intern_site(const void *return_address)
+{
+	struct mmviz_context wanted = {(uint64_t)return_address, 0, MMVIZ_CONTEXT_SITE};
+	uint32_t id;
+
+	registry_lock();
+	id = intern(&wanted);
+	registry_unlock();
+	return id;
+}
+
+struct mmviz_context registry_context(uint32_t id)
+{
+	if (id >= __atomic_load_n(&registry_here.contexts_count, __ATOMIC_ACQUIRE))
+		return (struct mmviz_context){0};
+	return *context_at(id);
+}
+
+const char *registry_context_name(uint32_t id)
+{
+	struct mmviz_context context = registry_context(id);
+
+	return context.kind == MMVIZ_CONTEXT_TAG ? (const char *)context.value : "";
+}
+
+void registry_mark(const char *text)
+{
+	struct mmviz_context wanted = {(uint64_t)text, (uint32_t)strnlen(text, UINT16_MAX), MMVIZ_CONTEXT_TAG};
+	uint64_t number;
+
+	registry_lock();
+	number = registry_here.marks_count;
+	registry_here.marks[number % MMVIZ_MARKS_MAX] = (struct mmviz_mark_entry){
+		.at_ns = os_now_ns(),
+		.context = wanted.length ? intern(&wanted) : 0,
+		.thread_id = os_thread_id(),
+	};
+	__atomic_store_n(&registry_here.marks_count, number + 1, __ATOMIC_RELEASE);
+	registry_unlock();
+	if (registry_here.semaphores.mark)
+		mmviz_probe_mark(text);
+}

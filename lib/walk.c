@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * walk.c - reading an arena by its unit map, span heads and headers, in our own process: walk and stats.
+ *
+ * Holds the arena's lock, so that spans stay where they are; cells may change under the walk.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "arena.h"
+
+/* Visits span after span, large blocks too, in address order, until non-zero. Caller locks. */
+static int each_span(const struct mmviz_arena *arena,
+		     int (*visit)(const struct mmviz_arena *arena, const struct mmviz_span *span, void *context),
+		     void *context)
+{
+	uint32_t unit = 0, end = (uint32_t)arena->head.frontier_units;
+	int result = 0;
+
+	while (unit < end && !result) {
+		const struct mmviz_span *span = arena_unit_address(arena, unit);
+
+		if (arena->map[unit] >= MMVIZ_UNIT_LARGE) {
+			result = visit(arena, span, context);
+			unit += span->units;
+		} else {
+			unit++;
+		}
+	}
+	return result;
+}
+
+/* ------------------------------------------------------------------ walk */
+
+struct walk {
+	mmviz_block_visitor visit;
+	void *context;
+};
+
+static int visit_cells(const struct mmviz_arena *arena, const struct mmviz_span *span, void *context)
+{
+	const struct walk *walk = context;
+	int result = 0;
+
+	(void)arena;
+	for (uint32_t cell = 0; cell < span->bump_cells && !result; cell++) {
+		const struct mmviz_header *header = span_header(span, cell);
+		struct mmviz_block block = {
+			.address = header + 1,
+			.bytes = mmviz_word_bytes(header->word),
+			.usable_bytes = span_usable_bytes(span),
+			.tag = registry_context_name(mmviz_word_context(header->word)),
+			.label = span->shape == MMVIZ_SHAPE_LABELLED ? (const char *)header - MMVIZ_LABEL_BYTES : "",
+			.context = mmviz_word_context(header->word),
+			.owner_heap = span->owner_heap,
+			.incarnation = header->incarnation,
+		};
+
+		if (mmviz_word_life(header->word) == MMVIZ_LIFE_LIVE)
+			result = walk->visit(&block, walk->context);
+	}
+	return result;
+}
+
+int mmviz_arena_walk(struct mmviz_arena *arena, mmviz_block_visitor visit, void *context)
+{
+	struct walk walk = {visit, context};
+	int result;
+
+	if (!arena || !visit)
+		return -EINVAL;
+	arena_lock(arena);
+	result = each_span(arena, visit_cells, &walk);
+	arena_unlock(arena);
+	return result;
+}
+
+/* ------------------------------------------------------------------ stats */
+
+static int count_span(const struct mmviz_arena *arena, const struct mmviz_span *span, void *context)
+{
+	struct mmviz_stats *stats = context;
+	uint64_t all = (uint64_t)span->units << MMVIZ_UNIT_SHIFT;
+	uint64_t header = span->shape == MMVIZ_SHAPE_LABELLED ? MMVIZ_HEADER_BYTES + MMVIZ_LABEL_BYTES
+							       : MMVIZ_HEADER_BYTES;
+
+	(void)arena;
+	stats->spans += span->fit != MMVIZ_FIT_LARGE;
+	for (uint32_t cell = 0; cell < span->bump_cells; cell++) {
+		uint64_t word = span_header(span, cell)->word, bytes = mmviz_word_bytes(word);
+		/* A large block is all its units; a cell is a cell. */
+		uint64_t whole = span->fit == MMVIZ_FIT_LARGE ? all : span->cell_bytes;
+
+		if (mmviz_word_life(word) == MMVIZ_LIFE_LIVE) {
+			stats->live_blocks++;
+			stats->live_bytes += bytes;
+			stats->header_bytes += header;
+			stats->padding_bytes += whole - header - bytes;
+		} else {
+			stats->cached_bytes += whole;
+		}
+		all -= whole;
+	}
+	stats->unused_bytes += all;
+	return 0;
+}
+
+int mmviz_arena_stats(struct mmviz_arena *arena, struct mmviz_stats *out)
+{
+	struct mmviz_stats stats = {0};
+
+	if (!arena || !out)
+		return -EINVAL;
+	arena_lock(arena);
+	stats.capacity_bytes = arena->head.capacity_bytes;
+	stats.committed_bytes = arena->head.committed_units << MMVIZ_UNIT_SHIFT;
+	stats.free_bytes = arena->extents.free_units << MMVIZ_UNIT_SHIFT;
+	stats.largest_free_bytes = (uint64_t)extent_tree_largest(&arena->extents) << MMVIZ_UNIT_SHIFT;
+	for (uint32_t unit = 0; unit < arena->head.frontier_units; unit++)
+		stats.meta_bytes += arena->map[unit] == MMVIZ_UNIT_META ? MMVIZ_UNIT_BYTES : 0;
+	for (const struct heap *heap = arena_heap_first(arena); heap; heap = heap_next(heap)) {
+		stats.heaps++;
+		stats.events += __atomic_load_n(&heap->log.seq, __ATOMIC_ACQUIRE);
+	}
+	each_span(arena, count_span, &stats);
+	arena_unlock(arena);
+	*out = stats;
+	return 0;
+}
