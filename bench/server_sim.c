@@ -35,6 +35,7 @@ struct options {
 	uint64_t requests_per_second; /* 0: as fast as it can */
 	unsigned threads;
 	double seconds; /* 0: until SIGINT or SIGTERM */
+	double delay_seconds;
 	unsigned arenas;
 	uint64_t capacity_bytes;
 	uint64_t live_blocks;
@@ -45,7 +46,7 @@ struct options {
 struct sim {
 	struct options options;
 	struct traffic *traffic;
-	pthread_barrier_t prefilled;
+	pthread_barrier_t workers_and_main;
 	_Atomic unsigned phase;
 	atomic_bool is_stopping;
 };
@@ -90,6 +91,7 @@ enum option_key {
 	OPTION_LIVE_BLOCKS,
 	OPTION_CAPACITY,
 	OPTION_ARENAS,
+	OPTION_DELAY,
 	OPTION_JSON,
 };
 
@@ -137,6 +139,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 	case 's':
 		options->seconds = seconds_argument(argument, state);
 		return 0;
+	case OPTION_DELAY:
+		options->delay_seconds = seconds_argument(argument, state);
+		return 0;
 	case OPTION_SHARED_TOTALS:
 		options->totals_path = argument;
 		return 0;
@@ -166,6 +171,7 @@ static const struct argp_option option_list[] = {
 	 0},
 	{"threads", 't', "T", 0, "worker threads (default 2)", 0},
 	{"seconds", 's', "S", 0, "end after S seconds; 0: at Ctrl-C (default)", 0},
+	{"delay", OPTION_DELAY, "S", 0, "be quiet for S seconds before the first request", 0},
 	{"arenas", OPTION_ARENAS, "N", 0, "arenas: requests, sessions, cache, ... (default 3)", 0},
 	{"capacity", OPTION_CAPACITY, "BYTES", 0, "address space of each arena (default 4Gi)", 0},
 	{"live-blocks", OPTION_LIVE_BLOCKS, "N", 0, "live blocks made before the first request", 0},
@@ -200,7 +206,8 @@ static void *worker_main(void *argument)
 	snprintf(name, sizeof(name), "worker %u", self->index % 1000 + 1);
 	pthread_setname_np(pthread_self(), name);
 	worker_prefill(worker);
-	pthread_barrier_wait(&sim->prefilled);
+	pthread_barrier_wait(&sim->workers_and_main); /* the live blocks are there */
+	pthread_barrier_wait(&sim->workers_and_main); /* traffic starts */
 	pace_init(&pace, sim->options.pattern,
 		  (double)sim->options.requests_per_second / sim->options.threads);
 	while (!atomic_load_explicit(&sim->is_stopping, memory_order_relaxed))
@@ -239,9 +246,17 @@ static void conduct(struct sim *sim, const sigset_t *ends, uint64_t started_ns)
 	atomic_store(&sim->is_stopping, true);
 }
 
+static void wait_quietly(double seconds, const sigset_t *ends)
+{
+	struct timespec time = {.tv_sec = (time_t)seconds};
+
+	time.tv_nsec = (long)((seconds - (double)time.tv_sec) * 1e9);
+	sigtimedwait(ends, NULL, &time); /* Ctrl-C ends the wait, the next one the traffic */
+}
+
 static int start_workers(struct sim *sim, struct worker_thread *threads)
 {
-	int error = pthread_barrier_init(&sim->prefilled, NULL, sim->options.threads + 1);
+	int error = pthread_barrier_init(&sim->workers_and_main, NULL, sim->options.threads + 1);
 
 	for (unsigned i = 0; i < sim->options.threads && !error; i++) {
 		threads[i] = (struct worker_thread){.sim = sim, .index = i};
@@ -290,9 +305,11 @@ static int run(struct sim *sim, const sigset_t *ends)
 			sim->options.threads, strerror(-error));
 		return EXIT_FAILURE;
 	}
-	pthread_barrier_wait(&sim->prefilled);
+	pthread_barrier_wait(&sim->workers_and_main);
 	announce(&sim->options);
 	before = traffic_count(sim->traffic);
+	wait_quietly(sim->options.delay_seconds, ends);
+	pthread_barrier_wait(&sim->workers_and_main);
 	started_ns = pace_clock_ns();
 	conduct(sim, ends, started_ns);
 	for (unsigned i = 0; i < sim->options.threads; i++)

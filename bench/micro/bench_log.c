@@ -5,7 +5,7 @@
  * One thread allocates and frees 64 B, LIFO, so that the allocator itself costs as little as it
  * can: silent    nobody listens: seq is counted, nothing is written written   the semaphore of the
  * batch probe is raised by ourselves: the log is written and handed over, but no kernel traps
- *   attached  a collector in exact mode listens (only with --attached: bench/run.sh starts it)
+ *   attached  a collector in exact mode listens (only with --attached: waits until one does)
  * An alloc and a free are two events.
  */
 #include <stdbool.h>
@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <mmviz/abi.h>
 #include <mmviz/mmviz.h>
@@ -41,18 +40,24 @@ static void sleep_ms(long ms)
 	nanosleep(&time, NULL);
 }
 
-/* Median ns of one event, printed; returned for the difference. */
+/* ns of one event, in one run. */
+static double run_once(struct mmviz_arena *arena)
+{
+	double started = clock_ns();
+
+	for (unsigned i = 0; i < EVENTS / 2; i++)
+		mmviz_free(arena, mmviz_alloc(arena, 64, MMVIZ_TAG("bench")));
+	return (clock_ns() - started) / EVENTS;
+}
+
+/* Median of the runs, printed; `silent` is what to compare with, or 0. */
 static double measure(struct mmviz_arena *arena, const char *name, double silent)
 {
 	double ns[RUNS], middle;
 
-	for (unsigned run = 0; run < RUNS; run++) {
-		double started = clock_ns();
-
-		for (unsigned i = 0; i < EVENTS / 2; i++)
-			mmviz_free(arena, mmviz_alloc(arena, 64, MMVIZ_TAG("bench")));
-		ns[run] = (clock_ns() - started) / EVENTS;
-	}
+	run_once(arena); /* warm */
+	for (unsigned run = 0; run < RUNS; run++)
+		ns[run] = run_once(arena);
 	middle = median(ns, RUNS);
 	printf("%-10s %8.2f %8.2f", name, middle, ns[0]);
 	if (silent > 0)
@@ -73,10 +78,8 @@ static void print_head(void)
 	printf("%-10s %8s %8s %10s\n", "", "median", "best", "over silent");
 }
 
-/* Ask for a collector on standard error and wait until it listens. */
 static bool await_collector(void)
 {
-	fprintf(stderr, "attach %d\n", (int)getpid());
 	for (long waited_ms = 0; !mmviz_registry.semaphores.batch; waited_ms += 5) {
 		if (waited_ms > WAIT_MS)
 			return false;
@@ -94,7 +97,6 @@ int main(int argc, char **argv)
 	if (!arena)
 		return EXIT_FAILURE;
 	print_head();
-	measure(arena, "(warm-up)", 0);
 	silent = measure(arena, "silent", 0);
 	mmviz_registry.semaphores.batch = 1;
 	measure(arena, "written", silent);

@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# run.sh - all measurements, one after the other; `make bench` builds first and then runs this.
+#
+#	bench/run.sh BUILD [quick|full]
+#
+# quick: one short run of each figure, under a minute, to see that everything works. full: nine runs instead of five.
+# The text is printed and kept in BUILD/bench/*.txt, figures for programs in BUILD/bench/*.json.
+set -euo pipefail
+
+build=${1:-build}
+size=${2:-normal}
+out=$build/bench
+case $size in
+quick) runs=1 seconds=0.05 sim_seconds=1 ;;
+normal) runs=5 seconds=0.2 sim_seconds=4 ;;
+full) runs=9 seconds=0.3 sim_seconds=10 ;;
+*)
+	echo "usage: bench/run.sh BUILD [quick|full]" >&2
+	exit 64
+	;;
+esac
+
+pids=()
+finish() {
+	for pid in "${pids[@]}"; do
+		kill -INT "$pid" 2>/dev/null || true
+	done
+	wait
+}
+trap finish EXIT
+
+free_port() {
+	local port
+	for port in {27070..27170}; do
+		(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port" && return; }
+	done
+	echo "bench: no free port from 27070 to 27170" >&2
+	return 1
+}
+
+# attach PID MODE: start a collector, wait for its first picture, leave its URL in $url.
+attach() {
+	url=http://127.0.0.1:$(free_port)
+	"$build/mmviz-bpf" -p "$1" --mode "$2" -q --listen "${url#http://}" --no-token >>"$out/collector.log" 2>&1 &
+	pids+=($!)
+	for _ in $(seq 100); do
+		curl -fs "$url/api/v1/summary" >/dev/null && return
+		sleep 0.1
+	done
+	echo "bench: the collector did not come up; see $out/collector.log" >&2
+	return 1
+}
+
+detach() {
+	kill -INT "${pids[-1]}"
+	wait "${pids[-1]}" || true
+	unset 'pids[-1]'
+}
+
+can_attach() {
+	[ "$(id -u)" -eq 0 ] && [ -x "$build/mmviz-bpf" ]
+}
+
+# One line: what server_sim did in a mode, and what the collector saw and lost.
+throughput() {
+	local mode=$1 result=$out/server_sim.json summary= sim
+	"$build/server_sim" --rate 0 --delay 3 --seconds "$sim_seconds" --json >"$result" 2>/dev/null &
+	sim=$!
+	pids+=("$sim")
+	[ "$mode" = detached ] || attach "$sim" "$mode"
+	wait "$sim"
+	if [ "$mode" != detached ]; then
+		summary=$(curl -fs "$url/api/v1/summary" |
+			jq -r '"events seen \(.events_seen), lost \(.events_lost), resyncs \(.resyncs)"')
+		detach
+	fi
+	unset 'pids[-1]'
+	jq -r --arg mode "$mode" --arg summary "$summary" 'def millions: . / 1e4 | round / 100;
+		"\($mode)\t\(.requests_per_second | millions) M requests/s\t" +
+		"\(.operations_per_second | millions) M operations/s\t\($summary)"' "$result"
+}
+
+server_sim_table() {
+	echo "server_sim --rate 0, two threads (budget in exact mode: 5 M requests/s, nothing lost)"
+	throughput detached
+	can_attach || { echo "(attached modes need root and $build/mmviz-bpf)" && return; }
+	throughput exact
+	throughput sampled
+}
+
+log_table() {
+	can_attach || { "$out/log" && return; }
+	"$out/log" --attached >"$out/log.txt" &
+	pids+=($!)
+	until grep -q written "$out/log.txt"; do sleep 0.1; done
+	attach "${pids[-1]}" exact
+	wait "${pids[-2]}"
+	detach
+	unset 'pids[-1]'
+	cat "$out/log.txt"
+}
+
+: >"$out/collector.log"
+"$out/tree" | tee "$out/tree.txt"
+echo
+log_table
+echo
+server_sim_table | tee "$out/server_sim.txt"
+echo
+"$out/compare_allocators" --build "$build" --runs "$runs" --seconds "$seconds" --json "$out/compare.json" |
+	tee "$out/compare.txt"
