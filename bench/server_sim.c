@@ -234,7 +234,7 @@ static void conduct(struct sim *sim, const sigset_t *ends, uint64_t started_ns)
 	uint64_t elapsed_ns = 0;
 
 	mark_phase(sim, 0);
-	do {
+	while (!sim->is_stopping && (most_ns == 0 || (double)elapsed_ns < most_ns)) {
 		unsigned phase = pattern_phase(sim->options.pattern, elapsed_ns);
 
 		if (atomic_exchange(&sim->phase, phase) != phase)
@@ -242,16 +242,18 @@ static void conduct(struct sim *sim, const sigset_t *ends, uint64_t started_ns)
 		if (sigtimedwait(ends, NULL, &tick) > 0)
 			break;
 		elapsed_ns = pace_clock_ns() - started_ns;
-	} while (most_ns == 0 || (double)elapsed_ns < most_ns);
+	}
 	atomic_store(&sim->is_stopping, true);
 }
 
-static void wait_quietly(double seconds, const sigset_t *ends)
+static void wait_quietly(struct sim *sim, const sigset_t *ends)
 {
+	double seconds = sim->options.delay_seconds;
 	struct timespec time = {.tv_sec = (time_t)seconds};
 
 	time.tv_nsec = (long)((seconds - (double)time.tv_sec) * 1e9);
-	sigtimedwait(ends, NULL, &time); /* Ctrl-C ends the wait, the next one the traffic */
+	if (sigtimedwait(ends, NULL, &time) > 0)
+		atomic_store(&sim->is_stopping, true);
 }
 
 static int start_workers(struct sim *sim, struct worker_thread *threads)
@@ -308,7 +310,7 @@ static int run(struct sim *sim, const sigset_t *ends)
 	pthread_barrier_wait(&sim->workers_and_main);
 	announce(&sim->options);
 	before = traffic_count(sim->traffic);
-	wait_quietly(sim->options.delay_seconds, ends);
+	wait_quietly(sim, ends);
 	pthread_barrier_wait(&sim->workers_and_main);
 	started_ns = pace_clock_ns();
 	conduct(sim, ends, started_ns);
