@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * server.h - the dashboard's web server, a process of its own, as the collector sees it.
+ *
+ *	server_open      bind, fork; the child gives up everything and serves      (while
+ *privileged) server_attached  from now on there is a view server_service   each round: answer,
+ *publish server_close     end the child
+ *
+ * One thread. The child ends by itself when the collector ends.
+ */
+#ifndef MMVIZ_SERVE_SERVER_H
+#define MMVIZ_SERVE_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "model/view.h"
+
+struct server;
+
+/* A page that is made from the view on demand. */
+struct server_document {
+	const char *path, *content_type;
+	/* *text is malloc'ed. 0 or -errno. */
+	int (*render)(void *context, char **text, size_t *bytes);
+};
+struct server_options {
+	const char *listen;	/* ADDR:PORT; port 0: any that is free */
+	const char *token_file; /* NULL: a random token */
+	bool no_token;
+	const struct server_document *documents;
+	size_t documents_count;
+	void *documents_context;
+};
+/* What the dashboard is told of the target. */
+struct server_target {
+	pid_t pid;
+	const char *comm, *mode, *version;
+	uint64_t attached_at_ns; /* CLOCK_REALTIME */
+};
+
+/* 0 or a negative errno, reported: -EINVAL a bad address or token file, -EADDRINUSE, ... */
+int server_open(const struct server_options *options, struct server **out);
+void server_close(struct server *server); /* NULL is fine */
+
+/* `target` and its texts must outlive the server. */
+void server_attached(struct server *server, const struct server_target *target);
+/* With the token, if there is one: to be shown to the user alone. */
+const char *server_url(const struct server *server);
+bool server_has_clients(const struct server *server);
+
+int server_poll_fd(const struct server *server); /* readable when a client wants something */
+/* 0, or a negative errno, reported: the web server has ended. */
+int server_service(struct server *server, const struct view *view);
+/* Tell every client, now and when one comes later. `level`: info, warning, error. */
+void server_notice(struct server *server, const char *level, const char *text);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * request.h - the JSON texts that a dashboard sends, checked and made into plain values.
+ *
+ * Pure.
+ */
+#ifndef MMVIZ_SERVE_WEB_REQUEST_H
+#define MMVIZ_SERVE_WEB_REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "serve/channel.h"
+#include "serve/wire.h"
+
+#define REQUEST_BYTES_MAX 4096
+
+enum request_type { REQUEST_MAP, REQUEST_ACK, REQUEST_BLOCK, REQUEST_PAUSE };
+
+struct request {
+	enum request_type type;
+	struct wire_window window;  /* REQUEST_MAP */
+	struct channel_place place; /* REQUEST_BLOCK */
+	uint32_t acknowledged;	    /* REQUEST_ACK */
+	bool is_on;		    /* REQUEST_PAUSE */
+};
+
+/* 0, or -EINVAL and in *why a constant text. */
+int request_parse(const char *text, size_t bytes, struct request *out, const char **why);
+
+#endif
