@@ -122,6 +122,19 @@ demo: ## a pretended server and the dashboard on it (DEMO_SECONDS=N ends by itse
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)bench/demo.sh $(B)
 
+# ---------------------------------------------------------------- dashboard
+# The collector embeds every file of $(B)/web/dist.
+WEB_SRC := $(wildcard web/src/* web/src/*/*.ts web/src/*/*.tsx) web/build.mjs web/tsconfig.json
+.PHONY: web test-web
+web: $(B)/web/dist/index.html ## build the dashboard into build/web/dist
+web/node_modules/.package-lock.json: web/package-lock.json web/package.json web/.npmrc
+	$(call say,NPM,web/node_modules)$(NPM) ci --prefix web --ignore-scripts --silent && touch $@
+$(B)/web/dist/index.html: $(WEB_SRC) web/node_modules/.package-lock.json
+	$(call say,WEB,$(@D))cd web && npx --no-install tsc --noEmit && node build.mjs $(abspath $(@D))
+test-web: web ## test the dashboard: its pure side, then the page against the real collector
+	$(Q)node --test web/test/*.test.mjs
+	$(Q)node --test tests/web/*.test.mjs
+
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 

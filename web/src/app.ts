@@ -1,0 +1,127 @@
+/*
+ * The one session of this page: the facts, the choices, the line to the collector, and the requests
+ * that follow from them. Views import what they need from here.
+ */
+
+import { computed, effect, signal } from '@preact/signals';
+import { Choices } from './choices';
+import { clamp, fit, type Layout, PLACE_BYTES, windowOf } from './layout';
+import { Socket } from './socket';
+import { Store } from './store';
+import type { Arena, Message } from './wire';
+
+const MAP_REQUEST_EVERY_MS = 30;
+const SELECTION_REFRESH_MS = 1000;
+const ROW_PITCH = 13; /* CSS pixels */
+const ROW_GAP = 1;
+const TAIL = 1.06; /* of the used part: so much is in sight, to show where it ends */
+const SMALLEST_PLACES = 4096;
+
+export const store = new Store();
+export const choices = new Choices();
+
+const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
+const socket = new Socket(`${scheme}://${location.host}/ws`, {
+	opened: () => (store.connection.value = { state: 'open' }),
+	received: receive,
+	lost: (reason, retry_in_ms) => {
+		const now = Date.now();
+		const before = store.connection.value;
+		const since_ms = before.state === 'lost' ? before.since_ms : now;
+		store.connection.value = { state: 'lost', since_ms, retry_at_ms: now + retry_in_ms, reason };
+	},
+	failed: (error) => store.notify({
+		level: 'error',
+		text: `A message from the collector could not be read: ${(error as Error).message}`,
+	}),
+});
+
+function receive(message: Message): void {
+	store.apply(message);
+}
+
+/* ---------------------------------------------------------------- what the map shows */
+
+export const arena = computed<Arena | null>(() => {
+	const arenas = store.arenas.value ?? [];
+	return arenas.find(({ id }) => id === choices.arena.value) ??
+		arenas.find(({ is_gone }) => !is_gone) ?? arenas[0] ?? null;
+});
+
+/* Canvas size in device pixels. */
+export const stageSize = signal({ width: 0, height: 0, ratio: 1 });
+
+/* How far the map goes: a little behind the used part. Follows it in steps, so that the picture
+ * does not crawl with every page. */
+const usedPlaces = computed(() => Math.ceil((arena.value?.frontier_bytes ?? 0) / PLACE_BYTES));
+const capacityPlaces = computed(() => Math.floor((arena.value?.capacity_bytes ?? 0) / PLACE_BYTES));
+const arenaId = computed(() => arena.value?.id ?? null);
+const reach = signal({ arena: null as number | null, places: SMALLEST_PLACES });
+effect(() => {
+	const used = Math.max(usedPlaces.value, SMALLEST_PLACES);
+	const { arena: before, places } = reach.peek();
+	const isTooFar = used < places * 0.7 && !choices.isPaused.peek();
+	if (before === arenaId.value && used <= places && !isTooFar) return;
+	reach.value = { arena: arenaId.value, places: Math.ceil(used * TAIL) };
+});
+export const endPlace = computed(() =>
+	Math.min(reach.value.places, capacityPlaces.value || reach.value.places));
+
+export const layout = computed<Layout>(() => {
+	const { width, height, ratio } = stageSize.value;
+	const blank: Layout = {
+		width, height, first: 0, scale: { places: 1, pixels: 1 },
+		pitch: Math.round(ROW_PITCH * ratio), gap: Math.max(1, Math.round(ROW_GAP * ratio)),
+	};
+	const spot = choices.spot.value;
+	if (!spot) return fit(blank, endPlace.value);
+	return clamp({ ...blank, ...spot }, endPlace.value);
+});
+
+/* ---------------------------------------------------------------- requests */
+
+let request = 0;
+let mapTimer: ReturnType<typeof setTimeout> | null = null;
+
+function subscribeMap(): void {
+	mapTimer = null;
+	if (!arena.value || !stageSize.value.width) return;
+	socket.send({ type: 'map', request: ++request, arena: arena.value.id, ...windowOf(layout.value) });
+}
+
+export function mapDrawn(mapRequest: number): void {
+	socket.send({ type: 'ack', request: mapRequest });
+}
+
+/* The answer comes back as `hovered` when the number is odd, as `details` when it is even. */
+export function askBlock(place: number, purpose: 'hover' | 'selection'): void {
+	if (!arena.value) return;
+	request += 2 - (request % 2) + (purpose === 'hover' ? 1 : 0);
+	socket.send({ type: 'block', request, arena: arena.value.id, place });
+}
+
+export function startSession(): void {
+	const window = computed(() => JSON.stringify([arenaId.value, windowOf(layout.value)]));
+	effect(() => {
+		void window.value;
+		if (store.connection.value.state !== 'open' || choices.view.value !== 'map') return;
+		mapTimer ??= setTimeout(subscribeMap, MAP_REQUEST_EVERY_MS);
+	});
+	effect(() => {
+		if (store.connection.value.state === 'open')
+			socket.send({ type: 'pause', on: choices.isPaused.value });
+	});
+	effect(() => {
+		void arenaId.value;
+		store.forgetMap();
+	});
+	effect(() => {
+		if (choices.selectedPlace.value === null) store.details.value = null;
+		else askBlock(choices.selectedPlace.value, 'selection');
+	});
+	setInterval(() => {
+		if (choices.selectedPlace.value !== null && !choices.isPaused.value)
+			askBlock(choices.selectedPlace.value, 'selection');
+	}, SELECTION_REFRESH_MS);
+	socket.open();
+}

@@ -1,0 +1,179 @@
+/*
+ * The geometry of the map: memory as rows of text, left to right, top to bottom. Pure.
+ *
+ * Places are 16-byte units from the arena's base. A pixel shows `places` places (zoomed out), or a
+ * place takes `pixels` pixels (zoomed in); one of the two is always 1, so that every texel and
+ * every place begins on a whole pixel. All lengths are device pixels.
+ *
+ *   first ->  |place|place|place| ... |   row 0, placesPerRow places
+ *             |     |     |     |         row 1, one pitch below
+ */
+
+import { BLOCKS_BELOW_PLACES_PER_TEXEL, TEXELS_MAX } from './wire';
+
+export const PLACE_BYTES = 16;
+const PIXELS_MAX = 64; /* the closest look: four pixels a byte */
+
+export interface Scale {
+	places: number;
+	pixels: number;
+}
+export interface Layout {
+	width: number;
+	height: number;
+	pitch: number; /* from one row to the next */
+	gap: number; /* of it, what stays empty below a row */
+	first: number; /* place at the top left */
+	scale: Scale;
+}
+/* A piece of one row. */
+export interface Segment {
+	row: number;
+	x: number;
+	width: number;
+}
+export interface Window {
+	first_place: number;
+	places_per_texel: number;
+	texels: number;
+}
+
+export function placesPerRow({ width, scale }: Layout): number {
+	return Math.max(1, Math.floor(width / scale.pixels)) * scale.places;
+}
+
+export function rowsOf({ height, pitch, gap }: Layout): number {
+	return Math.max(1, Math.floor((height + gap) / pitch));
+}
+
+export function visiblePlaces(layout: Layout): number {
+	return placesPerRow(layout) * rowsOf(layout);
+}
+
+/* The place under a pixel, or -1 between the rows' ends and the edge. */
+export function placeAt(layout: Layout, x: number, y: number): number {
+	const row = Math.floor(y / layout.pitch);
+	const column = Math.floor((x * layout.scale.places) / layout.scale.pixels);
+	if (x < 0 || y < 0 || row >= rowsOf(layout) || column >= placesPerRow(layout)) return -1;
+	return layout.first + row * placesPerRow(layout) + column;
+}
+
+/* The pieces of [place, place + places) that are in sight, top to bottom. */
+export function segmentsOf(layout: Layout, place: number, places: number): Segment[] {
+	const perRow = placesPerRow(layout);
+	const end = Math.min(place + places - layout.first, perRow * rowsOf(layout));
+	const segments: Segment[] = [];
+	for (let at = Math.max(0, place - layout.first); at < end;) {
+		const row = Math.floor(at / perRow);
+		const stop = Math.min(end, (row + 1) * perRow);
+		const x = pixelsOf(layout, at - row * perRow);
+		const width = Math.max(1, pixelsOf(layout, stop - row * perRow) - x);
+		segments.push({ row, x, width });
+		at = stop;
+	}
+	return segments;
+}
+
+export function pixelsOf({ scale }: Layout, places: number): number {
+	return Math.floor((places * scale.pixels) / scale.places);
+}
+
+/* What to ask the collector for: never more texels than it gives. */
+export function windowOf(layout: Layout): Window {
+	const places = visiblePlaces(layout);
+	const pixels_per_texel = Math.ceil(places / layout.scale.places / TEXELS_MAX);
+	const places_per_texel = layout.scale.places * pixels_per_texel;
+	return {
+		first_place: layout.first,
+		places_per_texel,
+		texels: Math.ceil(places / places_per_texel),
+	};
+}
+
+/* Below this, single blocks can be told apart and are drawn one by one. */
+export function showsBlocks({ scale }: Layout): boolean {
+	return scale.places <= BLOCKS_BELOW_PLACES_PER_TEXEL / 2;
+}
+
+/* The coarsest look that shows at least `places`, from the start. */
+export function fit(layout: Layout, places: number): Layout {
+	const cells = Math.max(1, layout.width * rowsOf(layout));
+	return { ...layout, first: 0, scale: { places: Math.max(1, Math.ceil(places / cells)), pixels: 1 } };
+}
+
+/* The closest look that shows all of [place, place + places). */
+export function fitRange(layout: Layout, place: number, places: number): Layout {
+	let best = { ...layout, first: place, scale: fit(layout, places).scale };
+	for (let pixels = 2; pixels <= PIXELS_MAX && best.scale.places === 1; pixels++) {
+		const closer = { ...best, scale: { places: 1, pixels } };
+		if (visiblePlaces(closer) < places) break;
+		best = closer;
+	}
+	return best;
+}
+
+/* One step is a factor of the square root of two, and at least one whole place or pixel. */
+function stepOf(value: number, direction: 1 | -1): number {
+	const next = Math.round(value * Math.SQRT2 ** direction);
+	return next === value ? value + direction : next;
+}
+export function closer({ places, pixels }: Scale): Scale {
+	if (places > 1) return { places: Math.max(1, stepOf(places, -1)), pixels: 1 };
+	return { places: 1, pixels: Math.min(PIXELS_MAX, stepOf(pixels, 1)) };
+}
+export function farther({ places, pixels }: Scale): Scale {
+	if (pixels > 1) return { places: 1, pixels: Math.max(1, stepOf(pixels, -1)) };
+	return { places: stepOf(places, 1), pixels: 1 };
+}
+
+/* Another scale, with the place under (x, y) staying where it is. */
+export function zoomAt(layout: Layout, scale: Scale, x: number, y: number, end: number): Layout {
+	const anchor = placeAt(layout, x, y);
+	const zoomed = { ...layout, scale };
+	if (anchor < 0) return clamp(zoomed, end);
+	const before = Math.floor(y / layout.pitch) * placesPerRow(zoomed) +
+		Math.floor((x * scale.places) / scale.pixels);
+	return clamp({ ...zoomed, first: anchor - before }, end);
+}
+
+export function panRows(layout: Layout, rows: number, end: number): Layout {
+	return clamp({ ...layout, first: layout.first + rows * placesPerRow(layout) }, end);
+}
+
+export function center(layout: Layout, place: number, end: number): Layout {
+	const half = Math.floor(rowsOf(layout) / 2) * placesPerRow(layout);
+	return clamp({ ...layout, first: place - half }, end);
+}
+
+/* Keeps the window inside [0, end) and on the grid of texels, and never farther out than needed. */
+export function clamp(layout: Layout, end: number): Layout {
+	const farthest = fit(layout, end).scale.places;
+	const scale = layout.scale.places > farthest ? { places: farthest, pixels: 1 } : layout.scale;
+	const clamped = { ...layout, scale };
+	const perRow = placesPerRow(clamped);
+	const lastFirst = Math.max(0, Math.ceil(end / perRow) - rowsOf(clamped)) * perRow;
+	const first = Math.min(Math.max(0, layout.first), lastFirst);
+	return { ...clamped, first: first - (first % scale.places) };
+}
+
+/* Offsets for the ruler: every few rows, at least `spacing` pixels apart. */
+export function rulerRows(layout: Layout, spacing: number): { row: number; offset_bytes: number }[] {
+	const every = Math.max(1, Math.ceil(spacing / layout.pitch));
+	const marks = [];
+	for (let row = 0; row < rowsOf(layout); row += every)
+		marks.push({ row, offset_bytes: (layout.first + row * placesPerRow(layout)) * PLACE_BYTES });
+	return marks;
+}
+
+/* The index of the block whose cell holds `place`, or -1. Starts are in rising order. */
+export function blockIndexAt(starts: Uint32Array, lengths: Uint32Array, place: number): number {
+	let low = 0;
+	let high = starts.length;
+	while (low < high) {
+		const middle = (low + high) >> 1;
+		if (starts[middle]! <= place) low = middle + 1;
+		else high = middle;
+	}
+	const index = low - 1;
+	return index >= 0 && place < starts[index]! + lengths[index]! ? index : -1;
+}

@@ -1,0 +1,53 @@
+/* The page as a whole. */
+
+import { choices, store } from '../app';
+import { ArenasPage } from './arenas';
+import { BlockPanel } from './block';
+import { announcement } from './commands';
+import { ContextBar, ContextsPage, ContextTable } from './contexts';
+import { Findings } from './findings';
+import { Help } from './help';
+import { MapView } from './map';
+import { Notices } from './notices';
+import { Status } from './status';
+import { TimelineView } from './timeline';
+import { Top } from './top';
+
+function MapPage() {
+	return (
+		<main class="main">
+			<MapView />
+			<aside class="side" aria-label="Contexts">
+				<ContextBar />
+				<div class="side-body" tabIndex={0} role="group" aria-label="Table of contexts">
+					<ContextTable isFull={false} />
+				</div>
+				<BlockPanel />
+			</aside>
+		</main>
+	);
+}
+
+function Page() {
+	switch (choices.view.value) {
+	case 'map': return <MapPage />;
+	case 'contexts': return <main class="main wide"><ContextsPage /></main>;
+	case 'arenas': return <main class="main wide"><ArenasPage /></main>;
+	}
+}
+
+export function App() {
+	const isFrozen = store.connection.value.state === 'lost';
+	return (
+		<div class={isFrozen ? 'app is-frozen' : 'app'}>
+			<Top />
+			<Findings />
+			<Page />
+			<TimelineView />
+			<Status />
+			<Notices />
+			<Help />
+			<p class="unseen" role="status">{announcement.value}</p>
+		</div>
+	);
+}

@@ -1,0 +1,154 @@
+/* Contexts as a table: beside the map in short, on a page of its own in full. */
+
+import { choices, store } from '../app';
+import type { ContextSort } from '../choices';
+import * as format from '../format';
+import { type Context, ContextKind } from '../wire';
+import { contextColour, Swatch } from './parts';
+
+interface Column {
+	by: ContextSort;
+	title: string;
+	cell: (context: Context) => preact.ComponentChildren;
+	explain: string;
+}
+
+const KINDS: Record<number, string> = {
+	[ContextKind.none]: '', [ContextKind.tag]: 'tag', [ContextKind.site]: 'site',
+	[ContextKind.stack]: 'stack',
+};
+
+function Growth({ value }: { value: number }) {
+	const text = format.growth(value);
+	return <span class={text.startsWith('+') ? 'bad' : 'dim'}>{text}</span>;
+}
+
+const LIVE: Column = { by: 'live_bytes', title: 'live', explain: 'Bytes in live blocks',
+	cell: (context) => format.bytes(context.live_bytes) };
+const BLOCKS: Column = { by: 'live_blocks', title: 'blocks', explain: 'Live blocks',
+	cell: (context) => format.count(context.live_blocks) };
+const RATE: Column = { by: 'allocations_per_second', title: '/s', explain: 'Allocations a second',
+	cell: (context) => format.compact(context.allocations_per_second) };
+const GROWTH: Column = { by: 'growth_bytes_per_second', title: 'growth',
+	explain: 'Change of live bytes, smoothed over about a minute',
+	cell: (context) => <Growth value={context.growth_bytes_per_second} /> };
+
+const SHORT = [LIVE, BLOCKS, RATE, GROWTH];
+
+function shareColumn(live_bytes: number): Column {
+	return { ...LIVE, cell: (context) => {
+		const share = live_bytes ? context.live_bytes / live_bytes : 0;
+		return (
+			<>
+				{format.bytes(context.live_bytes)}
+				<span class="share" title={format.percent(share)}>
+					<i style={{ width: `${share * 100}%`, background: contextColour(context.id) }} />
+				</span>
+			</>
+		);
+	} };
+}
+
+function fullColumns(): Column[] {
+	return [
+		shareColumn(store.totals.value?.live_bytes ?? 0),
+		BLOCKS,
+		{ by: 'peak_live_bytes', title: 'peak', explain: 'Most live bytes at one time',
+			cell: (context) => format.bytes(context.peak_live_bytes) },
+		GROWTH,
+		RATE,
+		{ by: 'allocations', title: 'allocations', explain: 'Since attach',
+			cell: (context) => format.count(context.allocations) },
+		{ by: 'frees', title: 'frees', explain: 'Since attach',
+			cell: (context) => format.count(context.frees) },
+		{ by: 'allocated_bytes', title: 'allocated', explain: 'Bytes allocated since attach',
+			cell: (context) => format.bytes(context.allocated_bytes) },
+	];
+}
+
+function shownContexts(): Context[] {
+	const { by, down } = choices.sort.value;
+	const wanted = choices.filter.value.trim().toLowerCase();
+	const rows = store.contexts.value.filter(({ id }) =>
+		!wanted || store.nameOf(id).toLowerCase().includes(wanted));
+	const order = (a: Context, b: Context) => by === 'name'
+		? store.nameOf(a.id).localeCompare(store.nameOf(b.id)) : a[by] - b[by];
+	return rows.sort((a, b) => (down ? order(b, a) : order(a, b)) || a.id - b.id);
+}
+
+function Heading({ by, title, explain }: { by: ContextSort; title: string; explain: string }) {
+	const { by: sorted, down } = choices.sort.value;
+	const isSorted = by === sorted;
+	return (
+		<th scope="col" aria-sort={isSorted ? (down ? 'descending' : 'ascending') : undefined}>
+			<button type="button" title={explain} onClick={() => choices.sortBy(by)}>
+				{title}{isSorted && <span aria-hidden="true">{down ? ' ↓' : ' ↑'}</span>}
+			</button>
+		</th>
+	);
+}
+
+function Row({ context, columns, isFull }: { context: Context; columns: Column[]; isFull: boolean }) {
+	const name = store.nameOf(context.id);
+	const isFocus = choices.focus.value === context.id;
+	return (
+		<tr class={isFocus ? 'is-focus' : ''} onClick={() => choices.toggleFocus(context.id)}>
+			<td>
+				<button type="button" aria-pressed={isFocus} title={name}>
+					<Swatch context={context.id} />
+					<span class="clip">{name}</span>
+					{isFull && <span class="kind">{KINDS[context.kind]}</span>}
+				</button>
+			</td>
+			{columns.map(({ by, cell }) => <td key={by}>{cell(context)}</td>)}
+		</tr>
+	);
+}
+
+export function ContextTable({ isFull }: { isFull: boolean }) {
+	const columns = isFull ? fullColumns() : SHORT;
+	const rows = shownContexts();
+	if (!rows.length)
+		return <p class="none">{choices.filter.value ? `No context matches “${choices.filter.value}”.`
+			: 'No live blocks yet.'}</p>;
+	return (
+		<table class={isFull ? 'wide' : ''}>
+			<thead>
+				<tr>
+					<Heading by="name" title="context" explain="Tag, or call site of untagged blocks" />
+					{columns.map((column) => <Heading {...column} key={column.by} />)}
+				</tr>
+			</thead>
+			<tbody>
+				{rows.map((context) =>
+					<Row key={context.id} context={context} columns={columns} isFull={isFull} />)}
+			</tbody>
+		</table>
+	);
+}
+
+export function ContextBar() {
+	const all = store.totals.value?.contexts ?? 0;
+	const shown = store.contexts.value.length;
+	return (
+		<div class="bar">
+			<h2>Contexts</h2>
+			<span class="clip">{shown < all ? `top ${shown} of ${format.count(all)}` : format.count(shown)}</span>
+			<span class="grow" />
+			<input class="search" type="search" placeholder="/ filter" aria-label="Filter contexts"
+				value={choices.filter.value}
+				onInput={({ currentTarget }) => (choices.filter.value = currentTarget.value)} />
+		</div>
+	);
+}
+
+export function ContextsPage() {
+	return (
+		<section class="page-shell" aria-label="Contexts">
+			<ContextBar />
+			<div class="page" tabIndex={0} role="group" aria-label="Table of contexts">
+				<ContextTable isFull />
+			</div>
+		</section>
+	);
+}

@@ -1,0 +1,134 @@
+/*
+ * What lies over the map: the ruler, outlines of what is pointed at and selected, names in blocks
+ * that are wide enough. A 2D canvas; only text and a few lines.
+ */
+
+import { arena, choices, endPlace, layout, stageSize, store } from '../app';
+import * as format from '../format';
+import { type Layout, PLACE_BYTES, rulerRows, segmentsOf, showsBlocks } from '../layout';
+import { Life } from '../wire';
+import { type Cell, hoveredCell, selectedCell } from './hover';
+
+export const INSET = { left: 84, top: 10, right: 16, bottom: 4 }; /* of the base canvas, CSS pixels */
+const RULER_SPACING = 62;
+const LABEL_MIN_PIXELS = 64;
+
+export interface Inks {
+	ink: string;
+	dim: string;
+	accent: string;
+	warn: string;
+	back: string;
+	sans: string;
+	mono: string;
+}
+
+interface Pen {
+	g: CanvasRenderingContext2D;
+	inks: Inks;
+	ratio: number;
+	layout: Layout;
+}
+
+export function drawOverlay(g: CanvasRenderingContext2D, inks: Inks): void {
+	const { ratio } = stageSize.value;
+	const pen: Pen = { g, inks, ratio, layout: layout.value };
+	g.setTransform(1, 0, 0, 1, 0, 0);
+	g.clearRect(0, 0, g.canvas.width, g.canvas.height);
+	if (!arena.value || !pen.layout.width) return;
+	drawRuler(pen);
+	g.setTransform(1, 0, 0, 1, INSET.left * ratio, INSET.top * ratio);
+	if (showsBlocks(pen.layout)) drawNames(pen);
+	drawUntouched(pen, arena.value.frontier_bytes / PLACE_BYTES);
+	drawRange(pen);
+	outline(pen, hoveredCell.value, inks.ink, 1);
+	outline(pen, selectedCell.value, inks.accent, 2);
+}
+
+function drawRuler({ g, inks, ratio, layout: shown }: Pen): void {
+	g.font = `${11 * ratio}px ${inks.mono}`;
+	g.fillStyle = inks.dim;
+	g.textAlign = 'right';
+	g.textBaseline = 'middle';
+	const middle = (shown.pitch - shown.gap) / 2;
+	for (const { row, offset_bytes } of rulerRows(shown, RULER_SPACING * ratio)) {
+		if (offset_bytes / PLACE_BYTES >= endPlace.value) break;
+		g.fillText(format.offset(offset_bytes), (INSET.left - 10) * ratio,
+			INSET.top * ratio + row * shown.pitch + middle);
+	}
+}
+
+/* Names inside live blocks, where there is room. */
+function drawNames({ g, inks, ratio, layout: shown }: Pen): void {
+	const blocks = store.blocks.value;
+	if (!blocks || (shown.scale.pixels * 8) / shown.scale.places < 1) return;
+	g.font = `${10 * ratio}px ${inks.sans}`;
+	g.textAlign = 'left';
+	g.textBaseline = 'middle';
+	g.fillStyle = inks.back;
+	const least_places = (LABEL_MIN_PIXELS * ratio * shown.scale.places) / shown.scale.pixels;
+	for (let i = 0; i < blocks.count; i++) {
+		if (blocks.life[i] !== Life.live || blocks.cell_places[i]! < least_places) continue;
+		const [first] = segmentsOf(shown, blocks.cell_place[i]!, blocks.cell_places[i]!);
+		if (!first || first.width < LABEL_MIN_PIXELS * ratio) continue;
+		const header = Math.floor(shown.scale.pixels / shown.scale.places);
+		const text = `${store.nameOf(blocks.context[i]!)}  ${format.bytes(blocks.bytes[i]!)}`;
+		g.save();
+		g.beginPath();
+		g.rect(first.x, first.row * shown.pitch, first.width - 3 * ratio, shown.pitch);
+		g.clip();
+		g.fillText(text, first.x + header + 4 * ratio, first.row * shown.pitch +
+			(shown.pitch - shown.gap) / 2 + 0.5 * ratio);
+		g.restore();
+	}
+}
+
+function drawUntouched({ g, inks, ratio, layout: shown }: Pen, frontier: number): void {
+	const [first, second] = segmentsOf(shown, frontier, Math.max(0, endPlace.value - frontier));
+	const at = second ?? first;
+	if (!at || at.width < 90 * ratio) return;
+	g.font = `${11 * ratio}px ${inks.sans}`;
+	g.textAlign = 'left';
+	g.textBaseline = 'middle';
+	const y = at.row * shown.pitch + (shown.pitch - shown.gap) / 2;
+	const width = g.measureText('untouched').width;
+	g.fillStyle = inks.back;
+	g.fillRect(at.x + 4 * ratio, y - 7 * ratio, width + 8 * ratio, 14 * ratio);
+	g.fillStyle = inks.dim;
+	g.fillText('untouched', at.x + 8 * ratio, y);
+}
+
+/* The outline of a run of places: two long ends and everything between. */
+function outline({ g, ratio, layout: shown }: Pen, cell: Cell | null, colour: string,
+	thickness: number): void {
+	if (!cell) return;
+	g.strokeStyle = colour;
+	g.lineWidth = thickness * ratio;
+	const half = (thickness * ratio) / 2;
+	for (const { row, x, width } of segmentsOf(shown, cell.place, cell.places))
+		g.strokeRect(x - half, row * shown.pitch - half, width + 2 * half,
+			shown.pitch - shown.gap + 2 * half);
+}
+
+function drawRange({ g, inks, ratio, layout: shown }: Pen): void {
+	const range = choices.range.value;
+	if (!range) return;
+	g.fillStyle = inks.warn;
+	g.globalAlpha = 0.28;
+	const segments = segmentsOf(shown, range.place, range.places);
+	for (const { row, x, width } of segments)
+		g.fillRect(x, row * shown.pitch, width, shown.pitch - shown.gap);
+	g.globalAlpha = 1;
+	g.strokeStyle = inks.warn;
+	g.lineWidth = 2 * ratio;
+	for (const { row, x, width, isFirst, isLast } of ends(segments)) {
+		g.beginPath();
+		if (isFirst) g.moveTo(x, row * shown.pitch), g.lineTo(x, (row + 1) * shown.pitch);
+		if (isLast) g.moveTo(x + width, row * shown.pitch), g.lineTo(x + width, (row + 1) * shown.pitch);
+		g.stroke();
+	}
+}
+
+function ends<T>(list: T[]): (T & { isFirst: boolean; isLast: boolean })[] {
+	return list.map((item, i) => ({ ...item, isFirst: i === 0, isLast: i === list.length - 1 }));
+}
