@@ -10,13 +10,15 @@
  * An arena, seen by a walker (every unit is 4096 bytes):
  *
  *   base                                                              base + capacity
- *   | META: arena, unit map, extents | META: heap | SPAN .......... | FREE | LARGE ... |
- *                                                 | head | cell | cell | ... | unused  |
- *                                                 |<-64->|                 ^ bump
+ *   | META: arena, map, heads, extents | META: heap | SPAN ..... | FREE | LARGE .... |
+ *                                                   | cell | cell | unused |   | head 64 | header |
+ * payload ^ bump
  *
- *   unit map: one byte per unit. A span (or a large block) starts where the map says so;
- *   its head tells the cell size and how many cells were ever used. No chain of block
- *   headers is ever followed: starts come from the map, cells from the span's head.
+ *   unit map: one byte per unit. A span (or a large block) starts where the map says so; its
+ *   head tells shape, class and how many cells were ever used. A large block's head lies in its
+ *   first 64 bytes; the heads of spans lie side by side in the arena's table of heads (not in the
+ *   spans: at power-of-two distances they would all fall into the same few cache sets). No chain
+ *   of block headers is ever followed: starts come from the map, cells from the head.
  *
  * A block is header + payload. The header lies in the 16 bytes before the payload:
  *
@@ -172,7 +174,12 @@ enum mmviz_unit {
 	MMVIZ_UNIT_SPAN = 0x80,	     /* + size class: a span starts here */
 };
 
-/* The first 64 bytes of a span and of a large block (which is a span of one cell). */
+/*
+ * The head of a span, or of a large block (which is a span of one cell, with its head in its first
+ * 64 bytes). The head of the span that starts at address A is number (A >> span_shift[0]) -
+ * (base_addr >> span_shift[0]) of the table at mmviz_arena_head.heads_addr; the table has
+ * mmviz_heads_count entries.
+ */
 struct mmviz_span {
 	uint32_t owner_heap;	     /*  0 heap id; large: MMVIZ_HEAP_NONE */
 	uint32_t units;		     /*  4 length */
@@ -184,13 +191,23 @@ struct mmviz_span {
 	uint8_t shape;		     /* 25 enum mmviz_shape */
 	uint8_t fit;		     /* 26 enum mmviz_fit */
 	uint8_t flags;		     /* 27 the owner's */
-	uint32_t free_place; /* 28 the owner's: first free cell's header, from span start, in places
+	uint32_t free_place; /* 28 the owner's: place of the first free cell's header; 0: none
 			      */
 	uint32_t used_cells; /* 32 the owner's: live or returned */
 	uint32_t next_unit, prev_unit; /* 36 the owner's list of spans with room */
 	uint32_t reserved[5];	       /* 44 */
 };
 MMVIZ_STATIC_ASSERT(sizeof(struct mmviz_span) == MMVIZ_SPAN_HEAD_BYTES, "span head is 64 bytes");
+
+/* Spans: cells begin at the span's start, headers after what the shape puts before them. */
+static inline uint32_t mmviz_span_first_header_bytes(unsigned shape)
+{
+	return mmviz_shape_front_bytes(shape) - MMVIZ_HEADER_BYTES;
+}
+static inline uint32_t mmviz_span_cells(uint32_t span_bytes, unsigned size_class, unsigned shape)
+{
+	return span_bytes / mmviz_cell_bytes(size_class, shape);
+}
 #define MMVIZ_HEAP_NONE 0xffffffffu
 
 /* ------------------------------------------------------------------ events and logs */
@@ -297,10 +314,21 @@ struct mmviz_arena_head {
 	uint8_t span_shift[2];	     /*  68 log2 of the bytes of a small and of a medium span */
 	uint16_t reserved0;	     /*  70 */
 	uint64_t created_ns;	     /*  72 CLOCK_MONOTONIC */
-	uint64_t reserved1[6];	     /*  80 */
+	uint64_t heads_addr;	     /* 80 struct mmviz_span[mmviz_heads_count()] */
+	uint64_t reserved1[5];	     /* 88 */
 	char name[MMVIZ_NAME_BYTES]; /* 128 NUL-terminated */
 };
 MMVIZ_STATIC_ASSERT(sizeof(struct mmviz_arena_head) == 192, "arena head is 192 bytes");
+
+/* Number of the head of the span that starts at (or, for small spans, holds) this address. */
+static inline uint64_t mmviz_head_index(const struct mmviz_arena_head *arena, uint64_t addr)
+{
+	return (addr >> arena->span_shift[0]) - (arena->base_addr >> arena->span_shift[0]);
+}
+static inline uint64_t mmviz_heads_count(const struct mmviz_arena_head *arena)
+{
+	return mmviz_head_index(arena, arena->base_addr + arena->capacity_bytes - 1) + 1;
+}
 
 /* What a context id means. Entry 0 is "untagged". */
 enum mmviz_context_kind {
