@@ -1,0 +1,73 @@
+# common.sh - what the end-to-end tests share; sourced, never run.
+#
+# A test prints what it checks and exits 0 (fine), 1 (failed) or 77 (skipped, with the reason). It ends only processes
+# that it started. Environment: BUILD (default build), LONG=1 for the long form.
+
+set -euo pipefail
+
+BUILD=${BUILD:-build}
+LONG=${LONG:-}
+test_name=$(basename "$0" .sh)
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/mmviz-$test_name.XXXXXX")
+started_pids=()
+
+finish() {
+	local status=$?
+	trap - EXIT
+	for pid in "${started_pids[@]}"; do
+		kill -KILL "$pid" 2>/dev/null || true
+	done
+	wait 2>/dev/null || true
+	if [ "$status" -ne 0 ] && [ "$status" -ne 77 ]; then
+		echo "FAIL $test_name; its files are in $scratch" >&2
+	else
+		rm -rf "$scratch"
+	fi
+	exit "$status"
+}
+trap finish EXIT
+trap 'exit 1' INT TERM
+
+fail() {
+	echo "  $*" >&2
+	exit 1
+}
+
+skip() {
+	echo "skip $test_name: $*"
+	exit 77
+}
+
+need_root() {
+	[ "$(id -u)" -eq 0 ] || skip "attaching needs root"
+}
+
+need_command() {
+	command -v "$1" >/dev/null || skip "no $1 here; make deps installs it"
+}
+
+# start_sim ARGUMENT...: server_sim in the background; $sim is its pid; its live blocks are there.
+start_sim() {
+	"$BUILD/server_sim" "$@" >"$scratch/sim.out" 2>"$scratch/sim.err" &
+	sim=$!
+	started_pids+=("$sim")
+	for _ in $(seq 600); do
+		grep -q "pid $sim" "$scratch/sim.err" && return
+		kill -0 "$sim" 2>/dev/null || fail "server_sim $* did not start: $(cat "$scratch/sim.err")"
+		sleep 0.05
+	done
+	fail "server_sim $* was not ready within 30 s"
+}
+
+# stop_sim: ends it in good order and waits.
+stop_sim() {
+	kill -INT "$sim" 2>/dev/null || true
+	wait "$sim" 2>/dev/null || true
+}
+
+# between VALUE LEAST MOST WHAT
+between() {
+	awk -v value="$1" -v least="$2" -v most="$3" 'BEGIN { exit !(value >= least && value <= most) }' ||
+		fail "$4 is $1, not from $2 to $3"
+	echo "  $4: $1"
+}
