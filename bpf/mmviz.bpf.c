@@ -190,7 +190,7 @@ static __always_inline void put_tail(__u64 log_addr, const __u64 record_bytes, _
 	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
 }
 
-static __always_inline long walk_heap(struct tail_walk *walk)
+static __always_inline int walk_heap(struct tail_walk *walk)
 {
 	struct mmviz_heap_head heap;
 	__u64 numbers[3]; /* seq, first, next of its log */
@@ -212,7 +212,7 @@ static __always_inline long walk_heap(struct tail_walk *walk)
 	return 0;
 }
 
-static __always_inline long walk_arena(struct tail_walk *walk)
+static __always_inline int walk_arena(struct tail_walk *walk)
 {
 	struct mmviz_arena_head arena;
 	__u64 slot_addr, arena_addr;
@@ -235,9 +235,20 @@ static __always_inline long walk_arena(struct tail_walk *walk)
 	return 0;
 }
 
+/*
+ * A global function is verified once, for any `walk`: a static one would be verified for each slot
+ * that the loop can reach, which took 100 ms of every attach.
+ */
+__weak int walk_on(struct tail_walk *walk)
+{
+	if (!walk)
+		return 1;
+	return walk->heap_addr != 0 ? walk_heap(walk) : walk_arena(walk);
+}
+
 static long walk_step(__u32 index, struct tail_walk *walk)
 {
-	return walk->heap_addr != 0 ? walk_heap(walk) : walk_arena(walk);
+	return walk_on(walk) != 0;
 }
 
 static __always_inline void copy_tails(void)

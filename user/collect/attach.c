@@ -20,7 +20,6 @@
 #include "collect/attach.h"
 
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -125,15 +124,6 @@ static int print_to_stderr(enum libbpf_print_level level, const char *format, va
 
 /* ------------------------------------------------------------------ loading */
 
-static bool kernel_has_tracepoint(const char *btf_typedef)
-{
-	struct btf *btf = btf__load_vmlinux_btf();
-	bool has = btf != NULL && btf__find_by_name_kind(btf, btf_typedef, BTF_KIND_TYPEDEF) > 0;
-
-	btf__free(btf);
-	return has;
-}
-
 /*
  * The target's pid as seen in its own pid namespace, and that namespace: what the tracepoints
  * compare, and right whether we or the target are in a container or not.
@@ -184,8 +174,9 @@ static int configure(struct attach *attach, const struct target *target,
 			bpf_program__set_expected_attach_type(
 				programs[i], (enum bpf_attach_type)UPROBE_MULTI_ATTACH_TYPE);
 	}
-	bpf_program__set_autoload(skeleton->progs.on_exec,
-				  kernel_has_tracepoint("btf_trace_sched_prepare_exec"));
+	/* Since Linux 6.10: without it an exec shows itself by unreadable memory. */
+	if (bpf_program__set_attach_target(skeleton->progs.on_exec, 0, "sched_prepare_exec") != 0)
+		bpf_program__set_autoload(skeleton->progs.on_exec, false);
 	return bpf_map__set_max_entries(skeleton->maps.ring, attach->ring_bytes);
 }
 
