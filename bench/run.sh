@@ -29,31 +29,23 @@ finish() {
 }
 trap finish EXIT
 
-free_port() {
-	local port
-	for port in {27070..27170}; do
-		(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port" && return; }
-	done
-	echo "bench: no free port from 27070 to 27170" >&2
-	return 1
-}
-
-# attach PID MODE: start a collector, wait for its first picture, leave its URL in $url.
+# attach PID MODE: start a collector and wait for its first picture.
 attach() {
-	url=http://127.0.0.1:$(free_port)
-	"$build/mmviz-bpf" -p "$1" --mode "$2" -q --listen "${url#http://}" --no-token >>"$out/collector.log" 2>&1 &
+	"$build/mmviz-bpf" -p "$1" --mode "$2" --json --listen 127.0.0.1:0 --no-token \
+		>"$out/summary.json" 2>"$out/collector.log" &
 	pids+=($!)
 	for _ in $(seq 100); do
-		curl -fs "$url/api/v1/summary" >/dev/null && return
+		grep -q Attached "$out/collector.log" && return
 		sleep 0.1
 	done
 	echo "bench: the collector did not come up; see $out/collector.log" >&2
 	return 1
 }
 
+# End the collector; its summary is in $out/summary.json then.
 detach() {
 	kill -INT "${pids[-1]}"
-	wait "${pids[-1]}" || true
+	wait "${pids[-1]}"
 	unset 'pids[-1]'
 }
 
@@ -70,9 +62,9 @@ throughput() {
 	[ "$mode" = detached ] || attach "$sim" "$mode"
 	wait "$sim"
 	if [ "$mode" != detached ]; then
-		summary=$(curl -fs "$url/api/v1/summary" |
-			jq -r '"events seen \(.events_seen), lost \(.events_lost), resyncs \(.resyncs)"')
 		detach
+		summary=$(jq -r '"events seen \(.events_seen), lost \(.events_lost), resyncs \(.resyncs)"' \
+			"$out/summary.json")
 	fi
 	unset 'pids[-1]'
 	jq -r --arg mode "$mode" --arg summary "$summary" 'def millions: . / 1e4 | round / 100;
@@ -100,7 +92,6 @@ log_table() {
 	cat "$out/log.txt"
 }
 
-: >"$out/collector.log"
 "$out/tree" | tee "$out/tree.txt"
 echo
 log_table

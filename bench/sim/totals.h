@@ -3,9 +3,10 @@
  * totals.h - what each worker has allocated and freed, in a file that outlives the process.
  *
  * A worker writes the totals as they will be after its next operation beside the totals as they
- * are, does the operation, and then counts it as done. So a reader that finds the process killed at
- * any instruction knows: the worker's true totals are side[done & 1], or, if its last operation was
- * complete but not counted, side[(done + 1) & 1].
+ * are, says that it begins, does the operation, and counts it. So a reader that finds the process
+ * killed at any instruction knows the worker's true totals of an arena: side[done & 1]; and if
+ * begun is not done, perhaps side[begun & 1] instead, because the operation was complete but not
+ * counted.
  *
  *   file = | header 64 | cell[thread 0][arena 0] | cell[0][1] | ... | cell[threads-1][arenas-1] |
  *
@@ -31,8 +32,9 @@ struct totals {
 
 struct totals_cell {
 	struct totals side[2]; /*  0 */
-	uint64_t done;	       /* 64 operations counted */
-	uint64_t reserved[7];  /* 72 */
+	uint64_t begun;	       /* 64 operations: done, or one more */
+	uint64_t done;	       /* 72 operations counted */
+	uint64_t reserved[6];  /* 80 */
 };
 _Static_assert(sizeof(struct totals_header) == 64, "header is one line");
 _Static_assert(sizeof(struct totals_cell) == 128, "a cell shares no line with another thread's");
@@ -56,14 +58,16 @@ static inline void totals_intend(struct totals_cell *cell, uint64_t allocated_bl
 	next.freed_blocks += freed_blocks;
 	next.freed_bytes += freed_bytes;
 	cell->side[(cell->done + 1) & 1] = next;
-	__asm__ volatile("" ::: "memory"); /* written before the operation begins */
+	__asm__ volatile("" ::: "memory"); /* whole before it is announced */
+	cell->begun = cell->done + 1;
+	__asm__ volatile("" ::: "memory"); /* announced before it begins */
 }
 static inline void totals_done(struct totals_cell *cell)
 {
 	if (!cell)
 		return;
-	__asm__ volatile("" ::: "memory"); /* counted after the operation ended */
-	cell->done++;
+	__asm__ volatile("" ::: "memory"); /* counted after it ended */
+	cell->done = cell->begun;
 }
 
 #endif

@@ -65,6 +65,48 @@ stop_sim() {
 	wait "$sim" 2>/dev/null || true
 }
 
+# start_collector PID ARGUMENT...: the live collector; $collector is its pid, $url its address; its picture is there.
+start_collector() {
+	local target=$1
+	shift
+	: >"$scratch/collector.err"
+	"$BUILD/mmviz-bpf" -p "$target" --json --listen 127.0.0.1:0 --no-token "$@" \
+		>"$scratch/summary.json" 2>"$scratch/collector.err" &
+	collector=$!
+	started_pids+=("$collector")
+	for _ in $(seq 600); do
+		if grep -q '^Attached' "$scratch/collector.err"; then
+			url=$(grep -o 'http://[^ ]*' "$scratch/collector.err" | head -1)
+			return
+		fi
+		kill -0 "$collector" 2>/dev/null || fail "mmviz-bpf did not attach: $(cat "$scratch/collector.err")"
+		sleep 0.05
+	done
+	fail "mmviz-bpf was not attached within 30 s: $(cat "$scratch/collector.err")"
+}
+
+# stop_collector: Ctrl-C; its summary is in $scratch/summary.json then.
+stop_collector() {
+	local status=0
+	kill -INT "$collector" 2>/dev/null || true
+	wait "$collector" || status=$?
+	[ "$status" -eq 0 ] || fail "mmviz-bpf ended with status $status: $(cat "$scratch/collector.err")"
+}
+
+# summary FILTER: a value of the last collector's summary.
+summary() {
+	jq -r "$1" "$scratch/summary.json"
+}
+
+# semaphores PID: the eight counters of its probes, one line.
+semaphores() {
+	local offset base
+	offset=$((16#$(nm "/proc/$1/exe" | awk '$3 == "mmviz_registry" { print $1 }')))
+	base=$((16#$(head -1 "/proc/$1/maps" | cut -d- -f1)))
+	readelf -h "/proc/$1/exe" | grep -q 'Type: *EXEC' && base=0
+	dd if="/proc/$1/mem" bs=8 skip=$(((base + offset) / 8)) count=2 2>/dev/null | od -An -v -t u2 -w16
+}
+
 # between VALUE LEAST MOST WHAT
 between() {
 	awk -v value="$1" -v least="$2" -v most="$3" 'BEGIN { exit !(value >= least && value <= most) }' ||
