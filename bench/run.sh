@@ -55,7 +55,7 @@ can_attach() {
 
 # One line: what server_sim did in a mode, and what the collector saw and lost.
 throughput() {
-	local mode=$1 result=$out/server_sim.json summary= sim
+	local mode=$1 result=$out/server_sim.json summary='' sim
 	"$build/server_sim" --rate 0 --delay 3 --seconds "$sim_seconds" --json >"$result" 2>/dev/null &
 	sim=$!
 	pids+=("$sim")

@@ -18,7 +18,7 @@ for round in $(seq "$rounds"); do
 	case $((round % 5)) in
 	0) # without a chance to clean up
 		kill -KILL "$collector"
-		wait "$collector" 2>/dev/null || true
+		reap "$collector" || true
 		;;
 	*) stop_collector ;;
 	esac

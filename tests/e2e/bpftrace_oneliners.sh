@@ -9,14 +9,14 @@ rate=4000 # requests/s over two threads
 seconds=11 # one mixed phase has 8 s, so at least one mark comes by
 
 run_all() {
-	local script
+	local script pid watchers=()
 	for script in bpf/oneliners/*.bt; do
 		timeout -s INT "$seconds" bpftrace -p "$sim" "$script" >"$scratch/$(basename "$script" .bt)" 2>"$scratch/$(basename "$script" .bt).err" &
+		watchers+=($!)
 		started_pids+=($!)
 	done
-	for script in bpf/oneliners/*.bt; do
-		wait "${started_pids[-1]}" || true # timeout's own status
-		unset 'started_pids[-1]'
+	for pid in "${watchers[@]}"; do
+		reap "$pid" || true # timeout's own status
 	done
 }
 

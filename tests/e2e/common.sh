@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # common.sh - what the end-to-end tests share; sourced, never run.
 #
 # A test prints what it checks and exits 0 (fine), 1 (failed) or 77 (skipped, with the reason). It ends only processes
@@ -59,13 +60,24 @@ start_sim() {
 	fail "server_sim $* was not ready within 30 s"
 }
 
-# stop_sim: ends it in good order and waits.
-stop_sim() {
-	kill -INT "$sim" 2>/dev/null || true
-	wait "$sim" 2>/dev/null || true
+# reap PID: wait for a child and strike it off the list; its status is the result.
+reap() {
+	local kept=() pid status=0
+	wait "$1" 2>/dev/null || status=$?
+	for pid in "${started_pids[@]}"; do
+		[ "$pid" = "$1" ] || kept+=("$pid")
+	done
+	started_pids=("${kept[@]}")
+	return "$status"
 }
 
-# start_collector PID ARGUMENT...: the live collector; $collector is its pid, $url its address; its picture is there.
+# stop_sim: ends it in good order.
+stop_sim() {
+	kill -INT "$sim"
+	reap "$sim" || fail "server_sim failed: $(cat "$scratch/sim.err")"
+}
+
+# start_collector PID ARGUMENT...: the live collector; $collector is its pid, its picture is there.
 start_collector() {
 	local target=$1
 	shift
@@ -75,10 +87,7 @@ start_collector() {
 	collector=$!
 	started_pids+=("$collector")
 	for _ in $(seq 600); do
-		if grep -q '^Attached' "$scratch/collector.err"; then
-			url=$(grep -o 'http://[^ ]*' "$scratch/collector.err" | head -1)
-			return
-		fi
+		grep -q '^Attached' "$scratch/collector.err" && return
 		kill -0 "$collector" 2>/dev/null || fail "mmviz-bpf did not attach: $(cat "$scratch/collector.err")"
 		sleep 0.05
 	done
@@ -87,10 +96,8 @@ start_collector() {
 
 # stop_collector: Ctrl-C; its summary is in $scratch/summary.json then.
 stop_collector() {
-	local status=0
-	kill -INT "$collector" 2>/dev/null || true
-	wait "$collector" || status=$?
-	[ "$status" -eq 0 ] || fail "mmviz-bpf ended with status $status: $(cat "$scratch/collector.err")"
+	kill -INT "$collector"
+	reap "$collector" || fail "mmviz-bpf ended with status $?: $(cat "$scratch/collector.err")"
 }
 
 # summary FILTER: a value of the last collector's summary.

@@ -9,7 +9,7 @@ most_ms=${MOST_MS:-400}
 attempts=$([ "$LONG" ] && echo 9 || echo 3)
 
 start_sim --live-blocks 1M --rate 1k
-for attempt in $(seq "$attempts"); do
+for _ in $(seq "$attempts"); do
 	start_collector "$sim"
 	stop_collector
 	[ "$(summary .live_blocks)" -ge 1000000 ] || fail "only $(summary .live_blocks) blocks"

@@ -14,7 +14,7 @@ for round in $(seq "$rounds"); do
 	start_collector "$sim"
 	sleep "0.$((RANDOM % 900 + 100))"
 	kill -KILL "$sim"
-	wait "$sim" 2>/dev/null || true
+	reap "$sim" || true
 	sleep 0.3 # a few ticks: the last words come through the ring
 	stop_collector
 	echo "round $round: lost $(summary .events_lost), seen $(summary .events_seen)"

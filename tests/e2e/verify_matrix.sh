@@ -35,5 +35,5 @@ started_pids+=("$lua")
 sleep 0.5
 verify "$lua" lua_arena
 kill -INT "$lua"
-wait "$lua" || fail "lua_arena failed: $(cat "$scratch/lua.out")"
+reap "$lua" || fail "lua_arena failed: $(cat "$scratch/lua.out")"
 echo "ok $test_name"
