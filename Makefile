@@ -30,8 +30,9 @@ LIB_SRC := lib/os.c lib/extent_tree.c lib/registry.c lib/probes.c lib/arena.c li
 
 USER_COLLECT_SRC := user/collect/target.c user/collect/elf_notes.c user/collect/probe_file.c user/collect/maps.c user/collect/safe_text.c user/collect/attach.c user/collect/uprobe_multi.c user/collect/registry_reader.c user/collect/walk.c
 USER_MODEL_SRC   := user/model/replica.c user/model/block_table.c user/model/view.c
-USER_EXPORT_SRC  := user/export/json.c
-USER_SERVE_SRC   := user/serve/server.c
+USER_EXPORT_SRC  := user/export/json.c user/export/metrics.c
+USER_SERVE_SRC   := user/serve/server.c user/serve/publisher.c user/serve/wire.c user/serve/access.c user/serve/channel.c user/serve/sandbox.c \
+                    user/serve/web/web.c user/serve/web/http.c user/serve/web/socket.c user/serve/web/request.c user/serve/web/assets.c
 USER_COMMAND_SRC := user/commands/options.c user/commands/live.c user/commands/snapshot.c user/commands/verify.c user/commands/list.c user/commands/doctor.c
 USER_SRC := user/main.c user/session.c $(USER_COLLECT_SRC) $(USER_MODEL_SRC) $(USER_EXPORT_SRC) $(USER_SERVE_SRC) $(USER_COMMAND_SRC)
 
@@ -63,7 +64,13 @@ $(USER_OBJ): $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(USER_CFLAGS) $(CFLAGS) -c -o $@ $<
 $(B)/user/collect/attach.o: $(B)/gen/mmviz.skel.h
-$(B)/mmviz-bpf: $(USER_OBJ)
+# The dashboard's files, in the binary.
+$(B)/gen/assets_table.S: user/serve/web/embed.sh $(B)/web/dist/index.html
+	@mkdir -p $(@D)
+	$(call say,EMBED,$@)sh $< $(B)/web/dist $@
+$(B)/gen/assets_table.o: $(B)/gen/assets_table.S
+	$(call say,AS,$<)$(CC) -c -o $@ $<
+$(B)/mmviz-bpf: $(USER_OBJ) $(B)/gen/assets_table.o
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ $(USER_LIBS)
 
 # ---------------------------------------------------------------- simulators and benchmarks
@@ -114,6 +121,13 @@ $(B)/bench/log: $(B)/bench/micro/bench_log.o $(B)/bench/compare/machine.o $(B)/l
 bench: $(BENCH_PROGRAMS) $(B)/mmviz-bpf $(B)/server_sim ## measure everything, side by side with other allocators (QUICK=1: in a minute)
 	$(Q)bench/run.sh $(B) $(if $(QUICK),quick)
 
+E2E_NEEDS := $(B)/mmviz-bpf $(B)/server_sim $(B)/lua_arena
+.PHONY: test-e2e soak
+test-e2e: $(E2E_NEEDS) ## test the collector on real traffic: replica and walk equal, kills, lost events (root)
+	$(Q)BUILD=$(B) tests/e2e/run.sh
+soak: $(E2E_NEEDS) ## the long form of test-e2e, about an hour
+	$(Q)BUILD=$(B) LONG=1 tests/e2e/run.sh
+
 deps: ## install what is missing (Debian, Ubuntu, Fedora; named elsewhere)
 	$(Q)bench/deps.sh all
 
@@ -134,6 +148,21 @@ $(B)/web/dist/index.html: $(WEB_SRC) web/node_modules/.package-lock.json
 test-web: web ## test the dashboard: its pure side, then the page against the real collector
 	$(Q)node --test web/test/*.test.mjs
 	$(Q)node --test tests/web/*.test.mjs
+
+# ---------------------------------------------------------------- tests of the web server
+SERVE_TESTS := $(B)/tests/test_wire $(B)/tests/test_access $(B)/tests/test_channel $(B)/tests/test_request $(B)/tests/test_sandbox
+$(B)/tests/test_wire: tests/test_wire.c $(B)/user/serve/wire.o
+$(B)/tests/test_access: tests/test_access.c $(B)/user/serve/access.o
+$(B)/tests/test_channel: tests/test_channel.c $(B)/user/serve/channel.o
+$(B)/tests/test_request: tests/test_request.c $(B)/user/serve/web/request.o
+$(B)/tests/test_sandbox: tests/test_sandbox.c $(B)/user/serve/sandbox.o
+$(SERVE_TESTS):
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(USER_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) -lcmocka -ljansson -lseccomp -lcap
+.PHONY: test-serve
+test-serve: $(SERVE_TESTS) $(B)/mmviz-bpf $(B)/server_sim ## test the web server: its parts, then the process against server_sim (root)
+	$(Q)for test in $(SERVE_TESTS); do $$test || exit 1; done
+	$(Q)for test in tests/e2e/serve_*.sh; do $$test || exit 1; done
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
