@@ -64,6 +64,13 @@ static int read_registry(const struct registry_reader *reader, size_t offset, vo
 
 /* ------------------------------------------------------------------ heaps */
 
+/* Does [addr, addr + bytes) lie within the arena? */
+static bool head_has(const struct mmviz_arena_head *head, uint64_t addr, uint64_t bytes)
+{
+	return bytes <= head->capacity_bytes &&
+	       addr - head->base_addr <= head->capacity_bytes - bytes;
+}
+
 static int add_heap(struct known_arena *entry, const struct mmviz_heap_head *head, uint64_t addr)
 {
 	struct registry_arena *arena = &entry->arena;
@@ -83,18 +90,11 @@ static int add_heap(struct known_arena *entry, const struct mmviz_heap_head *hea
 	return 0;
 }
 
-static bool is_inside(const struct registry_arena *arena, uint64_t addr, uint64_t bytes)
-{
-	uint64_t offset = addr - arena->head.base_addr;
-
-	return bytes <= arena->head.capacity_bytes && offset <= arena->head.capacity_bytes - bytes;
-}
-
 /* A heap is what it says, is the next one, and its log lies in the arena. */
 static bool heap_is_sound(const struct registry_arena *arena, const struct mmviz_heap_head *head)
 {
 	return head->magic == MMVIZ_HEAP_MAGIC && head->id == arena->heaps_count + 1 &&
-	       is_inside(arena, head->log_addr, sizeof(struct mmviz_log));
+	       head_has(&arena->head, head->log_addr, sizeof(struct mmviz_log));
 }
 
 /* Address of the first heap that is not known yet; 0: none. */
@@ -117,7 +117,7 @@ static int refresh_heaps(const struct registry_reader *reader, struct known_aren
 	int error = next_heap_addr(reader, entry, &addr);
 
 	while (error == 0 && addr != 0 && entry->arena.heaps_count < HEAPS_MAX) {
-		if (!is_inside(&entry->arena, addr, sizeof(head)))
+		if (!head_has(&entry->arena.head, addr, sizeof(head)))
 			return -EFAULT;
 		error = target_read(reader->target, addr, &head, sizeof(head));
 		if (error == 0 && !heap_is_sound(&entry->arena, &head))
@@ -131,17 +131,22 @@ static int refresh_heaps(const struct registry_reader *reader, struct known_aren
 
 /* ------------------------------------------------------------------ arenas */
 
+static bool shift_is_sound(unsigned shift)
+{
+	return shift >= MMVIZ_UNIT_SHIFT && shift < 32;
+}
+
 static bool arena_is_sound(const struct mmviz_arena_head *head, uint64_t addr)
 {
 	uint64_t units = head->capacity_bytes >> MMVIZ_UNIT_SHIFT;
 
 	return head->magic == MMVIZ_ARENA_MAGIC && head->id != 0 && head->base_addr == addr &&
-	       head->capacity_bytes <= MMVIZ_CAPACITY_MAX_BYTES &&
-	       head->capacity_bytes % MMVIZ_UNIT_BYTES == 0 && units != 0 &&
-	       head->map_addr - addr <= head->capacity_bytes - units &&
-	       head->frontier_units <= units && head->span_shift[0] >= MMVIZ_UNIT_SHIFT &&
-	       head->span_shift[0] < 32 && head->span_shift[1] >= MMVIZ_UNIT_SHIFT &&
-	       head->span_shift[1] < 32;
+	       units != 0 && head->capacity_bytes <= MMVIZ_CAPACITY_MAX_BYTES &&
+	       head->capacity_bytes % MMVIZ_UNIT_BYTES == 0 && head->frontier_units <= units &&
+	       shift_is_sound(head->span_shift[0]) && shift_is_sound(head->span_shift[1]) &&
+	       head_has(head, head->map_addr, units) &&
+	       head_has(head, head->heads_addr,
+			mmviz_heads_count(head) * sizeof(struct mmviz_span));
 }
 
 /* Index of the first known arena with an id that is not smaller. */
