@@ -164,6 +164,24 @@ test-serve: $(SERVE_TESTS) $(B)/mmviz-bpf $(B)/server_sim ## test the web server
 	$(Q)for test in $(SERVE_TESTS); do $$test || exit 1; done
 	$(Q)for test in tests/e2e/serve_*.sh; do $$test || exit 1; done
 
+# ---------------------------------------------------------------- tests of the library, and all tests
+TEST_CFLAGS = $(CFLAGS_C) -D_GNU_SOURCE -Itests -Ilib
+LIB_TESTS := $(addprefix $(B)/tests/test_,extent_tree)
+UNIT_TESTS = $(LIB_TESTS) $(COLLECT_TESTS) $(MODEL_TESTS) $(SERVE_TESTS)
+
+$(LIB_TESTS:=.o) $(B)/tests/ops.o $(B)/tests/spy.o: $(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(TEST_CFLAGS) $(CFLAGS) -c -o $@ $<
+$(LIB_TESTS): %: %.o $(B)/libmmviz.a
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka -pthread
+
+test: ## every test: units, end to end (root), dashboard; the last line sums up (ONLY='test_*': some of them)
+	$(Q)bench/deps.sh all
+	$(Q)$(MAKE) --no-print-directory all unit-tests
+	$(Q)tests/run.sh $(B) $(UNIT_TESTS)
+.PHONY: unit-tests
+unit-tests: $(UNIT_TESTS)
+
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 

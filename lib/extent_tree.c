@@ -298,14 +298,14 @@ static uint32_t next_fit(const struct extent_tree *tree, uint32_t n, uint32_t un
 }
 
 /*
- * The lowest fit in three steps, so that alignment cannot make the search linear while memory is plenty: a few
- * candidates that may fit by luck, then one that fits for certain, at last all.
+ * A low fit in three steps, so that alignment cannot make the search linear while memory is plenty: a few candidates
+ * that may fit by luck, then one that fits for certain, at last all.
  */
 static uint32_t find(const struct extent_tree *tree, const struct extent_request *request)
 {
 	uint32_t n = first_fit(tree, request->units), tries;
 
-	for (tries = 0; n != EXTENT_NONE && tries < 16; tries++) {
+	for (tries = 0; n != EXTENT_NONE && tries < EXTENT_TREE_TRIES; tries++) {
 		if (fits(tree, n, request))
 			return n;
 		n = next_fit(tree, n, request->units);

@@ -39,7 +39,11 @@ struct extent_request {
 };
 
 void extent_tree_init(struct extent_tree *tree, struct extent_node *nodes);
-/* Take the lowest run that fits. Its start, or EXTENT_NONE. O(log n) for alignment 1. */
+/*
+ * Take a run that fits; its start, or EXTENT_NONE. Alignment 1: the lowest, in O(log n). Otherwise the lowest too, unless
+ * more than EXTENT_TREE_TRIES extents in front of it are long enough and yet do not fit.
+ */
+#define EXTENT_TREE_TRIES 16u
 uint32_t extent_tree_take(struct extent_tree *tree, const struct extent_request *request);
 /* Take exactly [start, start + units) if all of it is free: 0, else -1. */
 int extent_tree_take_at(struct extent_tree *tree, uint32_t start, uint32_t units);
