@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * walk.c - see walk.h.
+ *
+ * The map is read first, as a whole, then the table of span heads. Then a window of memory moves
+ * over the arena: one read fills it with the used cells of as many neighbouring spans of small
+ * cells as it holds, and they are taken apart in place. Of spans of large cells and of large blocks
+ * only the headers are read. Bytes of the target are hostile: a head must fit the map's run of
+ * units, and its cells must fit the span.
+ */
+#include "collect/walk.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WINDOW_BYTES	  (1u << 20)
+#define SPARSE_CELL_BYTES 2048u /* from here on reading header by header is cheaper */
+
+struct walk {
+	const struct target *target;
+	const struct mmviz_arena_head *head;
+	const struct walk_callbacks *callbacks;
+	struct walk_counts counts;
+	uint8_t *map;
+	uint32_t units; /* of the map that was read */
+	struct mmviz_span *heads;
+	uint64_t heads_count;
+	char *window;
+	uint64_t window_addr, window_bytes; /* what it holds */
+};
+
+static uint64_t unit_addr(const struct walk *walk, uint32_t unit)
+{
+	return walk->head->base_addr + ((uint64_t)unit << MMVIZ_UNIT_SHIFT);
+}
+
+static int read_bytes(struct walk *walk, uint64_t addr, void *out, size_t bytes)
+{
+	walk->counts.bytes_read += bytes;
+	return target_read(walk->target, addr, out, bytes);
+}
+
+/* ------------------------------------------------------------------ map and heads */
+
+static int read_map(struct walk *walk)
+{
+	uint64_t units = walk->head->frontier_units;
+	uint64_t all_units = walk->head->capacity_bytes >> MMVIZ_UNIT_SHIFT;
+
+	if (units > all_units)
+		units = all_units;
+	walk->map = malloc(units + 1);
+	if (!walk->map)
+		return -ENOMEM;
+	walk->units = (uint32_t)units;
+	return read_bytes(walk, walk->head->map_addr, walk->map, units);
+}
+
+static int read_heads(struct walk *walk)
+{
+	if (walk->units == 0 || walk->head->span_shift[0] < MMVIZ_UNIT_SHIFT ||
+	    walk->head->span_shift[0] > 31)
+		return 0;
+	walk->heads_count = mmviz_head_index(walk->head, unit_addr(walk, walk->units) - 1) + 1;
+	walk->heads = malloc(walk->heads_count * sizeof(*walk->heads));
+	if (!walk->heads)
+		return -ENOMEM;
+	return read_bytes(walk, walk->head->heads_addr, walk->heads,
+			  walk->heads_count * sizeof(*walk->heads));
+}
+
+static bool is_start(uint8_t code)
+{
+	return code >= MMVIZ_UNIT_SPAN || code == MMVIZ_UNIT_LARGE;
+}
+
+/* Units of the run that begins here: a start and its continuation, or equal codes. */
+static uint32_t run_units(const struct walk *walk, uint32_t first)
+{
+	uint8_t code = walk->map[first];
+	uint8_t rest = is_start(code) ? (uint8_t)MMVIZ_UNIT_CONTINUATION : code;
+	uint32_t end = first + 1;
+
+	while (end < walk->units && walk->map[end] == rest)
+		end++;
+	return end - first;
+}
+
+static uint32_t label_bytes(const struct mmviz_span *span)
+{
+	return span->shape == MMVIZ_SHAPE_LABELLED ? MMVIZ_LABEL_BYTES : 0;
+}
+
+/* Does this head describe a span of that many units? Then every cell lies inside it. */
+static bool is_span(const struct mmviz_span *span, uint8_t code, uint32_t units)
+{
+	unsigned size_class = span->size_class;
+
+	return span->units == units && span->shape < MMVIZ_SHAPES && span->fit < MMVIZ_FIT_LARGE &&
+	       size_class < MMVIZ_CLASSES && size_class == code - MMVIZ_UNIT_SPAN &&
+	       span->cell_bytes == mmviz_cell_bytes(size_class, span->shape) &&
+	       span->first_header_bytes == mmviz_span_first_header_bytes(span->shape) &&
+	       span->bump_cells <= span->cells && units <= UINT32_MAX >> MMVIZ_UNIT_SHIFT &&
+	       span->cells <= (units << MMVIZ_UNIT_SHIFT) / span->cell_bytes;
+}
+
+static bool is_large(const struct mmviz_span *span, uint32_t units)
+{
+	return span->units == units && span->shape < MMVIZ_SHAPES && span->fit == MMVIZ_FIT_LARGE &&
+	       span->size_class == 0xff && span->bump_cells == 1 &&
+	       span->first_header_bytes % MMVIZ_PLACE_BYTES == 0 &&
+	       span->first_header_bytes >= MMVIZ_SPAN_HEAD_BYTES + label_bytes(span) &&
+	       span->first_header_bytes <= MMVIZ_UNIT_BYTES - MMVIZ_HEADER_BYTES;
+}
+
+/* ------------------------------------------------------------------ one block */
+
+/* `bytes` points at the header; its label lies before it. */
+static void visit_header(struct walk *walk, const struct mmviz_span *span, uint64_t addr,
+			 const char *bytes)
+{
+	struct mmviz_header header;
+	struct walk_block block;
+
+	memcpy(&header, bytes, sizeof(header));
+	block = (struct walk_block){
+		.place = (uint32_t)((addr - walk->head->base_addr) >> MMVIZ_PLACE_SHIFT),
+		.life = mmviz_word_life(header.word),
+		.word = header.word,
+		.incarnation = header.incarnation,
+		.label = label_bytes(span) ? bytes - MMVIZ_LABEL_BYTES : NULL,
+	};
+	if (block.life == MMVIZ_LIFE_LIVE && header.check != mmviz_check_word(addr, header.word)) {
+		block.life = MMVIZ_LIFE_CACHED;
+		walk->counts.torn++;
+	}
+	if (block.life == MMVIZ_LIFE_NEVER)
+		block.life = MMVIZ_LIFE_CACHED;
+	walk->counts.blocks += block.life == MMVIZ_LIFE_LIVE;
+	walk->callbacks->block(walk->callbacks->context, &block);
+}
+
+static int visit_sparse(struct walk *walk, const struct mmviz_span *span, uint64_t addr)
+{
+	char bytes[MMVIZ_LABEL_BYTES + MMVIZ_HEADER_BYTES];
+	uint32_t label = label_bytes(span);
+	int error = 0;
+
+	addr += span->first_header_bytes;
+	for (uint32_t i = 0; i < span->bump_cells; i++, addr += span->cell_bytes) {
+		error = read_bytes(walk, addr - label, bytes, label + MMVIZ_HEADER_BYTES);
+		if (error)
+			return error;
+		visit_header(walk, span, addr, bytes + label);
+	}
+	return 0;
+}
+
+/* ------------------------------------------------------------------ the window */
+
+/* The head of the dense span at `unit`; NULL: there is none, or it is in the making. */
+static const struct mmviz_span *dense_span(const struct walk *walk, uint32_t unit, uint32_t units)
+{
+	uint64_t index = mmviz_head_index(walk->head, unit_addr(walk, unit));
+	const struct mmviz_span *span = &walk->heads[index];
+
+	if (walk->map[unit] < MMVIZ_UNIT_SPAN || index >= walk->heads_count ||
+	    !is_span(span, walk->map[unit], units))
+		return NULL;
+	return span->cell_bytes < SPARSE_CELL_BYTES ? span : NULL;
+}
+
+/* Make the window hold the used cells of this span, and of the neighbours behind it what fits. */
+static int fill_window(struct walk *walk, uint32_t first, uint64_t bytes)
+{
+	uint64_t addr = unit_addr(walk, first), window_bytes = bytes;
+	uint32_t unit = first;
+	int error;
+
+	if (addr >= walk->window_addr && addr + bytes <= walk->window_addr + walk->window_bytes)
+		return 0;
+	while (unit < walk->units) {
+		uint32_t units = run_units(walk, unit);
+		const struct mmviz_span *span = dense_span(walk, unit, units);
+		uint64_t end;
+
+		if (!span)
+			break;
+		end = unit_addr(walk, unit) - addr + (uint64_t)span->bump_cells * span->cell_bytes;
+		if (end > WINDOW_BYTES)
+			break;
+		window_bytes = end;
+		unit += units;
+	}
+	walk->window_bytes = 0;
+	walk->window_addr = addr;
+	error = read_bytes(walk, addr, walk->window, window_bytes);
+	if (!error)
+		walk->window_bytes = window_bytes;
+	return error;
+}
+
+static int visit_dense(struct walk *walk, const struct mmviz_span *span, uint32_t first)
+{
+	uint64_t addr = unit_addr(walk, first);
+	uint64_t bytes = (uint64_t)span->bump_cells * span->cell_bytes;
+	uint64_t offset = span->first_header_bytes;
+	const char *cells;
+	int error;
+
+	if (bytes > WINDOW_BYTES)
+		return visit_sparse(walk, span, addr);
+	error = fill_window(walk, first, bytes);
+	if (error)
+		return error;
+	cells = walk->window + (addr - walk->window_addr);
+	for (uint32_t i = 0; i < span->bump_cells; i++, offset += span->cell_bytes)
+		visit_header(walk, span, addr + offset, cells + offset);
+	return 0;
+}
+
+/* ------------------------------------------------------------------ one run */
+
+/* In the making: nothing can be said about these units. */
+static void visit_torn(struct walk *walk, uint32_t first, uint32_t units)
+{
+	walk->counts.torn++;
+	if (walk->callbacks->units)
+		walk->callbacks->units(walk->callbacks->context, first, units, MMVIZ_UNIT_FREE);
+}
+
+static void visit_head(struct walk *walk, uint32_t first, const struct mmviz_span *span)
+{
+	walk->counts.spans++;
+	if (walk->callbacks->span)
+		walk->callbacks->span(walk->callbacks->context, first, span);
+}
+
+static int visit_span(struct walk *walk, uint32_t first, uint32_t units)
+{
+	uint64_t index = mmviz_head_index(walk->head, unit_addr(walk, first));
+	const struct mmviz_span *span = &walk->heads[index];
+
+	if (index >= walk->heads_count || !is_span(span, walk->map[first], units)) {
+		visit_torn(walk, first, units);
+		return 0;
+	}
+	visit_head(walk, first, span);
+	if (span->cell_bytes < SPARSE_CELL_BYTES)
+		return visit_dense(walk, span, first);
+	return visit_sparse(walk, span, unit_addr(walk, first));
+}
+
+static int visit_large(struct walk *walk, uint32_t first, uint32_t units)
+{
+	struct mmviz_span span;
+	int error = read_bytes(walk, unit_addr(walk, first), &span, sizeof(span));
+
+	if (error)
+		return error;
+	if (!is_large(&span, units)) {
+		visit_torn(walk, first, units);
+		return 0;
+	}
+	visit_head(walk, first, &span);
+	return visit_sparse(walk, &span, unit_addr(walk, first));
+}
+
+static int visit_run(struct walk *walk, uint32_t first, uint32_t units)
+{
+	uint8_t code = walk->map[first];
+
+	if (code >= MMVIZ_UNIT_SPAN)
+		return visit_span(walk, first, units);
+	if (code == MMVIZ_UNIT_LARGE)
+		return visit_large(walk, first, units);
+	if (walk->callbacks->units)
+		walk->callbacks->units(walk->callbacks->context, first, units,
+				       code == MMVIZ_UNIT_META ? MMVIZ_UNIT_META : MMVIZ_UNIT_FREE);
+	return 0;
+}
+
+/* A run that cannot be read was given back to the system under the walk; an arena that cannot be
+ * read is gone. */
+static int visit_all(struct walk *walk)
+{
+	uint64_t broken_at = 0;
+	int result = 0;
+
+	for (uint32_t unit = 0; unit < walk->units && !result;) {
+		uint32_t units = run_units(walk, unit);
+
+		result = visit_run(walk, unit, units);
+		if (result == -EFAULT) {
+			visit_torn(walk, unit, units);
+			result = 0;
+		}
+		unit += units;
+		if (!result && walk->callbacks->pause &&
+		    walk->counts.bytes_read - broken_at > WINDOW_BYTES) {
+			broken_at = walk->counts.bytes_read;
+			result = walk->callbacks->pause(walk->callbacks->context);
+		}
+	}
+	return result;
+}
+
+int walk_arena(const struct target *target, const struct mmviz_arena_head *head,
+	       const struct walk_callbacks *callbacks, struct walk_counts *counts)
+{
+	struct walk walk = {.target = target, .head = head, .callbacks = callbacks};
+	int result = -ENOMEM;
+
+	walk.window = malloc(WINDOW_BYTES);
+	if (walk.window)
+		result = read_map(&walk);
+	if (!result)
+		result = read_heads(&walk);
+	if (!result)
+		result = visit_all(&walk);
+	if (counts)
+		*counts = walk.counts;
+	free(walk.window);
+	free(walk.heads);
+	free(walk.map);
+	return result;
+}
