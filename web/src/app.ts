@@ -5,15 +5,13 @@
 
 import { computed, effect, signal } from '@preact/signals';
 import { Choices } from './choices';
-import { clamp, fit, type Layout, PLACE_BYTES, windowOf } from './layout';
+import { clamp, createLayout, fit, type Layout, PLACE_BYTES, windowOf, withScale } from './layout';
 import { Socket } from './socket';
 import { Store } from './store';
 import type { Arena, Message } from './wire';
 
 const MAP_REQUEST_EVERY_MS = 30;
 const SELECTION_REFRESH_MS = 1000;
-const ROW_PITCH = 13; /* CSS pixels */
-const ROW_GAP = 1;
 const TAIL = 1.06; /* of the used part: so much is in sight, to show where it ends */
 const SMALLEST_PLACES = 4096;
 
@@ -69,13 +67,10 @@ export const endPlace = computed(() =>
 
 export const layout = computed<Layout>(() => {
 	const { width, height, ratio } = stageSize.value;
-	const blank: Layout = {
-		width, height, first: 0, scale: { places: 1, pixels: 1 },
-		pitch: Math.round(ROW_PITCH * ratio), gap: Math.max(1, Math.round(ROW_GAP * ratio)),
-	};
+	const blank = createLayout(width, height, ratio);
 	const spot = choices.spot.value;
 	if (!spot) return fit(blank, endPlace.value);
-	return clamp({ ...blank, ...spot }, endPlace.value);
+	return clamp(withScale({ ...blank, first: spot.first }, spot.scale), endPlace.value);
 });
 
 /* ---------------------------------------------------------------- requests */
@@ -107,9 +102,11 @@ export function startSession(): void {
 		if (store.connection.value.state !== 'open' || choices.view.value !== 'map') return;
 		mapTimer ??= setTimeout(subscribeMap, MAP_REQUEST_EVERY_MS);
 	});
+	let toldPaused = false;
 	effect(() => {
-		if (store.connection.value.state === 'open')
-			socket.send({ type: 'pause', on: choices.isPaused.value });
+		if (store.connection.value.state !== 'open') toldPaused = false;
+		else if (choices.isPaused.value !== toldPaused)
+			socket.send({ type: 'pause', on: (toldPaused = choices.isPaused.value) });
 	});
 	effect(() => {
 		void arenaId.value;

@@ -86,12 +86,16 @@ export function address(addr: number): string {
 	return '0x' + addr.toString(16);
 }
 
-/* An offset in an arena: +32 MiB, +1.25 GiB. Trailing zeros go, so that round offsets look round. */
-export function offset(offset_bytes: number): string {
+/*
+ * An offset in an arena: +32 MiB, +30.48 MiB; in hexadecimal where hundredths of the unit no longer
+ * tell neighbours apart. `step_bytes`: how far apart the offsets shown together are.
+ */
+export function offset(offset_bytes: number, step_bytes = 0): string {
 	const [value, unit] = scaled(offset_bytes, 1024, BYTE_UNITS);
-	const text = value >= 100 ? value.toFixed(value % 1 ? 1 : 0) : value.toFixed(2);
-	return '+' + text.replace(/\.?0+$/, (zeros) => (zeros.startsWith('.') ? '' :
-		text.includes('.') ? '' : zeros)) + SPACE + unit;
+	const unit_bytes = 1024 ** BYTE_UNITS.indexOf(unit);
+	if (step_bytes > 0 && step_bytes < unit_bytes / 50) return '+0x' + offset_bytes.toString(16);
+	const text = step_bytes > 0 && step_bytes >= unit_bytes * 2 ? value.toFixed(0) : value.toFixed(2);
+	return '+' + (text.includes('.') ? text.replace(/\.?0+$/, '') : text) + SPACE + unit;
 }
 
 const SIGNALS: Record<number, string> = {

@@ -13,6 +13,10 @@ import { BLOCKS_BELOW_PLACES_PER_TEXEL, TEXELS_MAX } from './wire';
 
 export const PLACE_BYTES = 16;
 const PIXELS_MAX = 64; /* the closest look: four pixels a byte */
+const ROW_PITCH = 13; /* CSS pixels */
+const ROW_PITCH_CLOSE = 22; /* room for names in blocks */
+const ROW_GAP = 1;
+const CLOSE_PIXELS = 4; /* a place, from which a look is close */
 
 export interface Scale {
 	places: number;
@@ -21,7 +25,8 @@ export interface Scale {
 export interface Layout {
 	width: number;
 	height: number;
-	pitch: number; /* from one row to the next */
+	ratio: number; /* device pixels in a CSS pixel */
+	pitch: number; /* from one row to the next; higher in close looks */
 	gap: number; /* of it, what stays empty below a row */
 	first: number; /* place at the top left */
 	scale: Scale;
@@ -32,10 +37,26 @@ export interface Segment {
 	x: number;
 	width: number;
 }
+export interface Ruler {
+	marks: { row: number; offset_bytes: number }[];
+	step_bytes: number;
+}
 export interface Window {
 	first_place: number;
 	places_per_texel: number;
 	texels: number;
+}
+
+export function createLayout(width: number, height: number, ratio: number): Layout {
+	const gap = Math.max(1, Math.round(ROW_GAP * ratio));
+	const scale = { places: 1, pixels: 1 };
+	return withScale({ width, height, ratio, pitch: 0, gap, first: 0, scale }, scale);
+}
+
+export function withScale(layout: Layout, scale: Scale): Layout {
+	const isClose = scale.pixels >= CLOSE_PIXELS * layout.ratio;
+	const pitch = Math.round((isClose ? ROW_PITCH_CLOSE : ROW_PITCH) * layout.ratio);
+	return { ...layout, scale, pitch };
 }
 
 export function placesPerRow({ width, scale }: Layout): number {
@@ -97,15 +118,16 @@ export function showsBlocks({ scale }: Layout): boolean {
 
 /* The coarsest look that shows at least `places`, from the start. */
 export function fit(layout: Layout, places: number): Layout {
-	const cells = Math.max(1, layout.width * rowsOf(layout));
-	return { ...layout, first: 0, scale: { places: Math.max(1, Math.ceil(places / cells)), pixels: 1 } };
+	const far = withScale({ ...layout, first: 0 }, { places: 1, pixels: 1 });
+	const cells = Math.max(1, far.width * rowsOf(far));
+	return { ...far, scale: { places: Math.max(1, Math.ceil(places / cells)), pixels: 1 } };
 }
 
 /* The closest look that shows all of [place, place + places). */
 export function fitRange(layout: Layout, place: number, places: number): Layout {
-	let best = { ...layout, first: place, scale: fit(layout, places).scale };
+	let best = { ...fit(layout, places), first: place };
 	for (let pixels = 2; pixels <= PIXELS_MAX && best.scale.places === 1; pixels++) {
-		const closer = { ...best, scale: { places: 1, pixels } };
+		const closer = withScale(best, { places: 1, pixels });
 		if (visiblePlaces(closer) < places) break;
 		best = closer;
 	}
@@ -129,9 +151,9 @@ export function farther({ places, pixels }: Scale): Scale {
 /* Another scale, with the place under (x, y) staying where it is. */
 export function zoomAt(layout: Layout, scale: Scale, x: number, y: number, end: number): Layout {
 	const anchor = placeAt(layout, x, y);
-	const zoomed = { ...layout, scale };
+	const zoomed = withScale(layout, scale);
 	if (anchor < 0) return clamp(zoomed, end);
-	const before = Math.floor(y / layout.pitch) * placesPerRow(zoomed) +
+	const before = Math.floor(y / zoomed.pitch) * placesPerRow(zoomed) +
 		Math.floor((x * scale.places) / scale.pixels);
 	return clamp({ ...zoomed, first: anchor - before }, end);
 }
@@ -149,7 +171,7 @@ export function center(layout: Layout, place: number, end: number): Layout {
 export function clamp(layout: Layout, end: number): Layout {
 	const farthest = fit(layout, end).scale.places;
 	const scale = layout.scale.places > farthest ? { places: farthest, pixels: 1 } : layout.scale;
-	const clamped = { ...layout, scale };
+	const clamped = withScale(layout, scale);
 	const perRow = placesPerRow(clamped);
 	const lastFirst = Math.max(0, Math.ceil(end / perRow) - rowsOf(clamped)) * perRow;
 	const first = Math.min(Math.max(0, layout.first), lastFirst);
@@ -157,12 +179,13 @@ export function clamp(layout: Layout, end: number): Layout {
 }
 
 /* Offsets for the ruler: every few rows, at least `spacing` pixels apart. */
-export function rulerRows(layout: Layout, spacing: number): { row: number; offset_bytes: number }[] {
+export function rulerOf(layout: Layout, spacing: number): Ruler {
 	const every = Math.max(1, Math.ceil(spacing / layout.pitch));
+	const row_bytes = placesPerRow(layout) * PLACE_BYTES;
 	const marks = [];
 	for (let row = 0; row < rowsOf(layout); row += every)
-		marks.push({ row, offset_bytes: (layout.first + row * placesPerRow(layout)) * PLACE_BYTES });
-	return marks;
+		marks.push({ row, offset_bytes: layout.first * PLACE_BYTES + row * row_bytes });
+	return { marks, step_bytes: every * row_bytes };
 }
 
 /* The index of the block whose cell holds `place`, or -1. Starts are in rising order. */

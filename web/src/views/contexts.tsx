@@ -9,6 +9,7 @@ import { contextColour, Swatch } from './parts';
 interface Column {
 	by: ContextSort;
 	title: string;
+	class?: string;
 	cell: (context: Context) => preact.ComponentChildren;
 	explain: string;
 }
@@ -36,21 +37,22 @@ const GROWTH: Column = { by: 'growth_bytes_per_second', title: 'growth',
 const SHORT = [LIVE, BLOCKS, RATE, GROWTH];
 
 function shareColumn(live_bytes: number): Column {
-	return { ...LIVE, cell: (context) => {
+	return { by: 'live_bytes', title: 'share', class: 'share', explain: 'Of all live bytes', cell: (context) => {
 		const share = live_bytes ? context.live_bytes / live_bytes : 0;
 		return (
-			<>
-				{format.bytes(context.live_bytes)}
-				<span class="share" title={format.percent(share)}>
+			<span>
+				<span class="track">
 					<i style={{ width: `${share * 100}%`, background: contextColour(context.id) }} />
 				</span>
-			</>
+				<span class="number">{format.percent(share)}</span>
+			</span>
 		);
 	} };
 }
 
 function fullColumns(): Column[] {
 	return [
+		LIVE,
 		shareColumn(store.totals.value?.live_bytes ?? 0),
 		BLOCKS,
 		{ by: 'peak_live_bytes', title: 'peak', explain: 'Most live bytes at one time',
@@ -76,11 +78,11 @@ function shownContexts(): Context[] {
 	return rows.sort((a, b) => (down ? order(b, a) : order(a, b)) || a.id - b.id);
 }
 
-function Heading({ by, title, explain }: { by: ContextSort; title: string; explain: string }) {
+function Heading({ by, title, explain, class: name }: Omit<Column, 'cell'>) {
 	const { by: sorted, down } = choices.sort.value;
-	const isSorted = by === sorted;
+	const isSorted = by === sorted && title !== 'share';
 	return (
-		<th scope="col" aria-sort={isSorted ? (down ? 'descending' : 'ascending') : undefined}>
+		<th scope="col" class={name} aria-sort={isSorted ? (down ? 'descending' : 'ascending') : undefined}>
 			<button type="button" title={explain} onClick={() => choices.sortBy(by)}>
 				{title}{isSorted && <span aria-hidden="true">{down ? ' ↓' : ' ↑'}</span>}
 			</button>
@@ -100,7 +102,7 @@ function Row({ context, columns, isFull }: { context: Context; columns: Column[]
 					{isFull && <span class="kind">{KINDS[context.kind]}</span>}
 				</button>
 			</td>
-			{columns.map(({ by, cell }) => <td key={by}>{cell(context)}</td>)}
+			{columns.map(({ title, class: name, cell }) => <td key={title} class={name}>{cell(context)}</td>)}
 		</tr>
 	);
 }
@@ -116,7 +118,7 @@ export function ContextTable({ isFull }: { isFull: boolean }) {
 			<thead>
 				<tr>
 					<Heading by="name" title="context" explain="Tag, or call site of untagged blocks" />
-					{columns.map((column) => <Heading {...column} key={column.by} />)}
+					{columns.map((column) => <Heading {...column} key={column.title} />)}
 				</tr>
 			</thead>
 			<tbody>

@@ -5,7 +5,7 @@
 
 import { arena, choices, endPlace, layout, stageSize, store } from '../app';
 import * as format from '../format';
-import { type Layout, PLACE_BYTES, rulerRows, segmentsOf, showsBlocks } from '../layout';
+import { type Layout, PLACE_BYTES, rulerOf, segmentsOf, showsBlocks } from '../layout';
 import { Life } from '../wire';
 import { type Cell, hoveredCell, selectedCell } from './hover';
 
@@ -51,9 +51,10 @@ function drawRuler({ g, inks, ratio, layout: shown }: Pen): void {
 	g.textAlign = 'right';
 	g.textBaseline = 'middle';
 	const middle = (shown.pitch - shown.gap) / 2;
-	for (const { row, offset_bytes } of rulerRows(shown, RULER_SPACING * ratio)) {
+	const { marks, step_bytes } = rulerOf(shown, RULER_SPACING * ratio);
+	for (const { row, offset_bytes } of marks) {
 		if (offset_bytes / PLACE_BYTES >= endPlace.value) break;
-		g.fillText(format.offset(offset_bytes), (INSET.left - 10) * ratio,
+		g.fillText(format.offset(offset_bytes, step_bytes), (INSET.left - 10) * ratio,
 			INSET.top * ratio + row * shown.pitch + middle);
 	}
 }
@@ -62,7 +63,7 @@ function drawRuler({ g, inks, ratio, layout: shown }: Pen): void {
 function drawNames({ g, inks, ratio, layout: shown }: Pen): void {
 	const blocks = store.blocks.value;
 	if (!blocks || (shown.scale.pixels * 8) / shown.scale.places < 1) return;
-	g.font = `${10 * ratio}px ${inks.sans}`;
+	g.font = `${11 * ratio}px ${inks.sans}`;
 	g.textAlign = 'left';
 	g.textBaseline = 'middle';
 	g.fillStyle = inks.back;

@@ -42,6 +42,7 @@ function drawMarks(plot: uPlot, ink: (name: string) => string): void {
 	ctx.strokeStyle = ctx.fillStyle = ink('--warn');
 	ctx.lineWidth = ratio;
 	ctx.font = `${11 * ratio}px ${css('--sans')}`;
+	ctx.textAlign = 'left';
 	ctx.textBaseline = 'top';
 	let textEnd = -Infinity;
 	for (const mark of store.marks.value) {
@@ -82,10 +83,10 @@ function options(element: HTMLElement, ink: (name: string) => string): uPlot.Opt
 	const axis = { stroke: ink('--dim'), font, ticks: { show: false } };
 	return {
 		width: element.clientWidth, height: element.clientHeight,
-		ms: 1, padding: [8, 18, 0, 0], legend: { show: false },
+		ms: 1, padding: [26, 18, 0, 0], legend: { show: false },
 		cursor: { y: false, points: { size: 6 }, drag: { x: true, y: false } },
 		scales: {
-			bytes: { range: (_, __, max) => [0, (max || 1) * 1.18] },
+			bytes: { range: (_, __, max) => [0, (max || 1) * 1.1] },
 			events: { range: (_, __, max) => [0, (max || 1) * EVENT_HEADROOM] },
 		},
 		series: [
