@@ -164,6 +164,28 @@ test-serve: $(SERVE_TESTS) $(B)/mmviz-bpf $(B)/server_sim ## test the web server
 	$(Q)for test in $(SERVE_TESTS); do $$test || exit 1; done
 	$(Q)for test in tests/e2e/serve_*.sh; do $$test || exit 1; done
 
+# ---------------------------------------------------------------- tests of user/collect
+ATTACH_TARGETS := $(addprefix $(B)/tests/attach_target,_nopie _pie _shared _static _static_pie _stripped)
+$(B)/tests/attach_target%: tests/attach_target.c $(B)/libmmviz.a $(B)/libmmviz.so
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(CFLAGS_C) $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $< $(TARGET_LINK) -pthread
+$(B)/tests/attach_target_nopie: TARGET_LINK = -no-pie $(B)/libmmviz.a
+$(B)/tests/attach_target_pie: TARGET_LINK = -pie -fPIE $(B)/libmmviz.a
+$(B)/tests/attach_target_shared: TARGET_LINK = $(B)/libmmviz.so -Wl,-rpath,$(abspath $(B))
+$(B)/tests/attach_target_static: TARGET_LINK = -static $(B)/libmmviz.a
+$(B)/tests/attach_target_static_pie: TARGET_LINK = -static-pie -fPIE $(B)/libmmviz.a
+$(B)/tests/attach_target_stripped: TARGET_LINK = -pie -fPIE -s $(B)/libmmviz.a
+
+COLLECT_TESTS := $(addprefix $(B)/tests/test_,elf_notes safe_text registry_reader attach)
+COLLECT_OBJ := $(patsubst %.c,$(B)/%.o,$(filter-out user/collect/walk.c,$(USER_COLLECT_SRC)))
+$(COLLECT_TESTS): $(B)/tests/%: tests/%.c $(COLLECT_OBJ) | $(ATTACH_TARGETS)
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(USER_CFLAGS) $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $< $(COLLECT_OBJ) -lcmocka -lbpf -lelf -lz
+.PHONY: test-collect
+test-collect: $(COLLECT_TESTS) $(B)/mmviz-bpf ## test how a process is found, read and attached (root)
+	$(Q)for test in $(COLLECT_TESTS); do $$test || exit 1; done
+	$(Q)for test in tests/e2e/attach_*.sh; do BUILD=$(B) $$test || [ $$? -eq 77 ] || exit 1; done
+
 # ---------------------------------------------------------------- tests of the library, and all tests
 TEST_CFLAGS = $(CFLAGS_C) -D_GNU_SOURCE -Itests -Ilib
 LIB_TESTS := $(addprefix $(B)/tests/test_,extent_tree)

@@ -174,7 +174,7 @@ static int read_token(struct access *access, int fd, const char *path)
 			path, path);
 		return -EINVAL;
 	}
-	snprintf(access->token, sizeof(access->token), "%s", text);
+	memcpy(access->token, text, strlen(text) + 1);
 	return 0;
 }
 

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <mmviz/abi.h>
@@ -29,9 +30,11 @@
 
 #define BACKLOG		  64
 #define READY_TIMEOUT_MS  10000
+#define END_ROUNDS	  400 /* of 5 ms */
 #define RECEIVE_BYTES_MAX 256 /* the web server sends small structs only */
 
 struct server {
+	struct server_options options;
 	struct access access;
 	struct sockaddr_storage address;
 	char url[64 + ACCESS_TOKEN_MAX];
@@ -206,6 +209,20 @@ static int wait_ready(struct server *server)
 	return header.kind == CHANNEL_READY ? 0 : -EPROTO;
 }
 
+/* A child that does not end by itself in time is ended. */
+static void reap(pid_t child)
+{
+	const struct timespec pause = {.tv_nsec = 5 * 1000 * 1000};
+
+	for (int round = 0; round < END_ROUNDS; round++) {
+		if (waitpid(child, NULL, WNOHANG) != 0)
+			return;
+		nanosleep(&pause, NULL);
+	}
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+}
+
 int server_open(const struct server_options *options, struct server **out)
 {
 	struct server *server = calloc(1, sizeof(*server));
@@ -213,6 +230,7 @@ int server_open(const struct server_options *options, struct server **out)
 
 	if (server == NULL)
 		return -ENOMEM;
+	server->options = *options;
 	server->channel.fd = -1;
 	error = make_token(server, options);
 	if (error == 0)
@@ -227,7 +245,7 @@ int server_open(const struct server_options *options, struct server **out)
 	if (error == 0)
 		error = wait_ready(server);
 	if (error == 0)
-		error = publisher_open(&server->channel, options, &server->publisher);
+		error = publisher_open(&server->channel, &server->options, &server->publisher);
 	if (error != 0) {
 		server_close(server);
 		return error;
@@ -243,7 +261,7 @@ void server_close(struct server *server)
 	publisher_close(server->publisher);
 	channel_fini(&server->channel); /* the child ends when its end is closed */
 	if (server->child > 0)
-		waitpid(server->child, NULL, 0);
+		reap(server->child);
 	explicit_bzero(server, sizeof(*server));
 	free(server);
 }

@@ -41,7 +41,8 @@ struct server_target {
 	uint64_t attached_at_ns; /* CLOCK_REALTIME */
 };
 
-/* 0 or a negative errno, reported: -EINVAL a bad address or token file, -EADDRINUSE, ... */
+/* 0 or a negative errno, reported: -EINVAL a bad address or token file, -EADDRINUSE, ... The
+ * documents must outlive the server. */
 int server_open(const struct server_options *options, struct server **out);
 void server_close(struct server *server); /* NULL is fine */
 

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * live.c - `mmviz-bpf -p PID`: attach, serve the dashboard, follow until told to stop.
+ *
+ * Joins session, web server and exports. Order: the web server first (it shall inherit nothing of
+ * the target), then attach, then give up privileges; only then do bytes of the target decide what
+ * happens. When the target ends, the last picture stays on the air.
+ */
+#define _GNU_SOURCE
+#include "commands/commands.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "commands/options.h"
+#include "export/json.h"
+#include "export/metrics.h"
+#include "serve/sandbox.h"
+#include "serve/server.h"
+#include "session.h"
+
+#define NS_PER_SECOND	UINT64_C(1000000000)
+#define NS_PER_MS	UINT64_C(1000000)
+#define WATCHED_TICK_MS 20 /* while somebody looks */
+#define ALONE_TICK_MS	50 /* the ring must be emptied all the same */
+
+struct live {
+	struct options options;
+	struct server *server;
+	struct session *session;
+	struct server_target target;
+	uint64_t end_ns; /* CLOCK_MONOTONIC; UINT64_MAX: no end is set */
+	bool is_ended;	 /* the target */
+};
+
+static const struct options_spec spec = {
+	.accepts = OPTION_PID | OPTION_SECONDS | OPTION_MODE | OPTION_STACKS | OPTION_LISTEN |
+		   OPTION_JSON | OPTION_VERBOSITY | OPTION_ATTACH,
+	.summary =
+		"Attach to a process, follow every change of its heap and serve the picture as a "
+		"web page. Ctrl-C detaches and leaves the process as it was. --json prints the "
+		"summary as one line at the end.",
+	.examples = "  sudo mmviz-bpf -p 4711\n"
+		    "  sudo mmviz-bpf -p 4711 -d 10 --json -q\n"
+		    "  sudo mmviz-bpf -p 4711 --listen 127.0.0.1:0 --token-file token\n",
+};
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+}
+
+static const char *mode_name(enum attach_mode mode)
+{
+	static const char *const names[] = {
+		[ATTACH_EXACT] = "exact", [ATTACH_SAMPLED] = "sampled", [ATTACH_EVENTS] = "events"};
+
+	return names[mode];
+}
+
+static const char *version(void)
+{
+	return strrchr(argp_program_version, ' ') + 1;
+}
+
+/* ------------------------------------------------------------------ documents */
+
+static int render_json(json_t *json, char **text, size_t *bytes)
+{
+	*text = json_dumps(json, JSON_COMPACT);
+	json_decref(json);
+	if (*text == NULL)
+		return -ENOMEM;
+	*bytes = strlen(*text);
+	return 0;
+}
+
+static int render_summary(void *context, char **text, size_t *bytes)
+{
+	const struct live *live = context;
+
+	return render_json(export_json_summary(session_view(live->session), live->options.pid,
+					       mode_name(live->options.mode)),
+			   text, bytes);
+}
+
+static int render_snapshot(void *context, char **text, size_t *bytes)
+{
+	const struct live *live = context;
+
+	return render_json(export_json_snapshot(session_view(live->session), live->options.pid, 0),
+			   text, bytes);
+}
+
+static int render_metrics(void *context, char **text, size_t *bytes)
+{
+	const struct live *live = context;
+	FILE *out = open_memstream(text, bytes);
+
+	if (out == NULL)
+		return -errno;
+	export_metrics(out, session_view(live->session), version());
+	return fclose(out) == 0 ? 0 : -errno;
+}
+
+static const struct server_document documents[] = {
+	{"/metrics", METRICS_CONTENT_TYPE, render_metrics},
+	{"/api/v1/summary", "application/json", render_summary},
+	{"/api/v1/snapshot", "application/json", render_snapshot},
+};
+
+/* ------------------------------------------------------------------ what the user reads */
+
+/* Standard output belongs to --json. */
+static FILE *talk(const struct live *live)
+{
+	return live->options.json ? stderr : stdout;
+}
+
+static void print_attached(const struct live *live)
+{
+	struct view_totals totals;
+
+	if (live->options.verbosity < 0)
+		return;
+	view_totals(session_view(live->session), &totals);
+	fprintf(talk(live),
+		"Attached to %d (%s) in %" PRIu64 " ms: %" PRIu64 " blocks, %" PRIu64
+		" bytes in %" PRIu32 " arena%s.\n%s\n",
+		(int)live->options.pid, session_comm(live->session),
+		session_attach_ns(live->session) / NS_PER_MS, totals.live_blocks, totals.live_bytes,
+		totals.arenas, totals.arenas == 1 ? "" : "s", server_url(live->server));
+	if (live->options.seconds > 0)
+		fprintf(talk(live), "Ends after %g s, or with Ctrl-C.\n", live->options.seconds);
+	else
+		fprintf(talk(live), "Ctrl-C detaches.\n");
+	fflush(talk(live));
+}
+
+static void describe_end(const struct view_totals *totals, char *out, size_t max)
+{
+	int status = totals->exit_code;
+
+	if (totals->target_state == VIEW_TARGET_EXECED)
+		snprintf(out, max, "The target has started another program (exec)");
+	else if (WIFSIGNALED(status))
+		snprintf(out, max, "The target was ended by signal %d (%s)", WTERMSIG(status),
+			 strsignal(WTERMSIG(status)));
+	else
+		snprintf(out, max, "The target has ended with status %d", WEXITSTATUS(status));
+}
+
+static void tell_target_end(struct live *live)
+{
+	struct view_totals totals;
+	char text[128];
+
+	live->is_ended = true;
+	view_totals(session_view(live->session), &totals);
+	describe_end(&totals, text, sizeof(text));
+	server_notice(live->server, "warning", text);
+	if (live->options.verbosity < 0)
+		return;
+	fprintf(talk(live), "%s; its last picture stays on %s until Ctrl-C.\n", text,
+		server_url(live->server));
+	fflush(talk(live));
+}
+
+static int print_end(const struct live *live)
+{
+	struct view_totals totals;
+	char *text;
+	size_t bytes;
+	int error;
+
+	view_totals(session_view(live->session), &totals);
+	if (live->options.verbosity >= 0)
+		fprintf(talk(live),
+			"%s: %" PRIu64 " events seen, %" PRIu64 " lost; %" PRIu64
+			" blocks, %" PRIu64 " bytes alive.\n",
+			live->is_ended ? "Ended" : "Detached", totals.events_seen,
+			totals.events_lost, totals.live_blocks, totals.live_bytes);
+	if (!live->options.json)
+		return 0;
+	error = render_summary((void *)(uintptr_t)live, &text, &bytes);
+	if (error != 0)
+		return error;
+	puts(text);
+	free(text);
+	return 0;
+}
+
+/* ------------------------------------------------------------------ the loop */
+
+static bool must_stop(const struct live *live)
+{
+	return command_stop || clock_ns(CLOCK_MONOTONIC) >= live->end_ns;
+}
+
+static int wait_ms(const struct live *live)
+{
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+	uint64_t left_ms = now_ns < live->end_ns ? (live->end_ns - now_ns) / NS_PER_MS + 1 : 0;
+	uint64_t tick_ms = server_has_clients(live->server) ? WATCHED_TICK_MS : ALONE_TICK_MS;
+
+	return (int)(left_ms < tick_ms ? left_ms : tick_ms);
+}
+
+/* An end of the target is told once; the session then stays as it is. */
+static int follow(struct live *live)
+{
+	int result = live->is_ended ? 0 : session_tick(live->session, 0);
+
+	if (result == 1)
+		tell_target_end(live);
+	return result < 0 ? result : 0;
+}
+
+static int run(struct live *live)
+{
+	struct pollfd ready[] = {
+		{.fd = server_poll_fd(live->server), .events = POLLIN},
+		{.fd = session_poll_fd(live->session), .events = POLLIN},
+	};
+	int error = 0;
+
+	while (error == 0 && !must_stop(live)) {
+		poll(ready, live->is_ended ? 1 : 2, wait_ms(live));
+		error = follow(live);
+		if (error == 0)
+			error = server_service(live->server, session_view(live->session));
+	}
+	return error;
+}
+
+static int open_all(struct live *live)
+{
+	const struct server_options serve = {
+		.listen = live->options.listen,
+		.token_file = live->options.token_file,
+		.no_token = live->options.no_token,
+		.documents = documents,
+		.documents_count = sizeof(documents) / sizeof(documents[0]),
+		.documents_context = live,
+	};
+	const struct session_options session = {
+		.pid = live->options.pid,
+		.attach = options_attach(&live->options),
+	};
+	int error = server_open(&serve, &live->server);
+
+	if (error == 0)
+		error = session_open(&session, &live->session);
+	if (error == 0)
+		error = sandbox_drop_privileges();
+	if (error != 0)
+		return error;
+	live->target = (struct server_target){
+		.pid = live->options.pid,
+		.comm = session_comm(live->session),
+		.mode = mode_name(live->options.mode),
+		.version = version(),
+		.attached_at_ns = clock_ns(CLOCK_REALTIME),
+	};
+	server_attached(live->server, &live->target);
+	return 0;
+}
+
+int command_live(int argc, char **argv)
+{
+	struct live live = {.end_ns = UINT64_MAX};
+	int error;
+
+	options_parse(&spec, argc, argv, &live.options);
+	error = open_all(&live);
+	if (error == 0) {
+		if (live.options.seconds > 0)
+			live.end_ns = clock_ns(CLOCK_MONOTONIC) +
+				      (uint64_t)(live.options.seconds * (double)NS_PER_SECOND);
+		print_attached(&live);
+		error = run(&live);
+	}
+	if (error == 0)
+		error = print_end(&live);
+	server_close(live.server);
+	if (live.session != NULL)
+		session_close(live.session);
+	return error;
+}
