@@ -1,5 +1,6 @@
 // The pure modules of src/, bundled for Node, so that tests and the development server use the very
 // code that the page runs.
+import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
@@ -8,7 +9,7 @@ const source = (name) => fileURLToPath(new URL(`../src/${name}.ts`, import.meta.
 export async function load(names) {
 	const { outputFiles } = await build({
 		stdin: {
-			contents: names.map((name) => `export * as ${name} from ${JSON.stringify(source(name))};`)
+			contents: names.map((name) => `export * as ${basename(name)} from ${JSON.stringify(source(name))};`)
 				.join('\n'),
 			resolveDir: fileURLToPath(new URL('..', import.meta.url)),
 		},

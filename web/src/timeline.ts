@@ -35,7 +35,7 @@ export class Timeline {
 		const half = this.length / 2;
 		for (const name of TIMELINE_COLUMNS) {
 			const column = this.columns[name];
-			for (let i = 0; i < half / 2; i++) column[i] = column[2 * i + 1]!;
+			for (let i = 0; i < half / 2; i++) column[i] = column[2 * i]!;
 			column.copyWithin(half / 2, half, this.length);
 		}
 		this.length -= half / 2;
