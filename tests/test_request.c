@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_request.c - what a dashboard may say, and what it may not.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <errno.h>
+
+#include "serve/web/request.h"
+
+static int parse(const char *text, struct request *out)
+{
+	const char *why = NULL;
+	int error = request_parse(text, strlen(text), out, &why);
+
+	assert_true((error == 0) == (why == NULL));
+	return error;
+}
+
+static void messages_of_the_contract_are_understood(void **state)
+{
+	struct request request;
+
+	(void)state;
+	assert_int_equal(parse("{\"type\":\"map\",\"request\":1,\"arena\":2,\"first_place\":"
+			       "4294967295,\"places_per_texel\":4,\"texels\":262144}",
+			       &request),
+			 0);
+	assert_int_equal(request.type, REQUEST_MAP);
+	assert_int_equal(request.window.request, 1);
+	assert_int_equal(request.window.arena_id, 2);
+	assert_int_equal(request.window.first_place, UINT32_MAX);
+	assert_int_equal(request.window.places_per_texel, 4);
+	assert_int_equal(request.window.texels, 262144);
+	assert_int_equal(parse("{\"request\":7,\"type\":\"ack\"}", &request), 0);
+	assert_int_equal(request.type, REQUEST_ACK);
+	assert_int_equal(request.acknowledged, 7);
+	assert_int_equal(
+		parse("{\"type\":\"block\",\"request\":3,\"arena\":1,\"place\":99}", &request), 0);
+	assert_int_equal(request.type, REQUEST_BLOCK);
+	assert_int_equal(request.place.place, 99);
+	assert_int_equal(parse("{\"type\":\"pause\",\"on\":true}", &request), 0);
+	assert_int_equal(request.type, REQUEST_PAUSE);
+	assert_true(request.is_on);
+}
+
+static void anything_else_is_refused(void **state)
+{
+	static const char *const wrong[] = {
+		"",
+		"x",
+		"[]",
+		"null",
+		"{}",
+		"{\"type\":1}",
+		"{\"type\":\"quit\"}",
+		"{\"type\":\"ack\"}",
+		"{\"type\":\"ack\",\"request\":-1}",
+		"{\"type\":\"ack\",\"request\":4294967296}",
+		"{\"type\":\"ack\",\"request\":1.5}",
+		"{\"type\":\"ack\",\"request\":\"1\"}",
+		"{\"type\":\"ack\",\"request\":99999999999999999999}",
+		"{\"type\":\"ack\",\"request\":1,\"request\":2}",
+		"{\"type\":\"ack\",\"request\":1} trailing",
+		"{\"type\":\"pause\",\"on\":1}",
+		"{\"type\":\"map\",\"request\":1,\"arena\":1,\"first_place\":0,"
+		"\"places_per_texel\":0,\"texels\":1}",
+		"{\"type\":\"map\",\"request\":1,\"arena\":1,\"first_place\":0,"
+		"\"places_per_texel\":1,\"texels\":0}",
+		"{\"type\":\"map\",\"request\":1,\"arena\":1,\"first_place\":0,"
+		"\"places_per_texel\":1,\"texels\":262145}",
+		"{\"type\":\"ack\xff\",\"request\":1}",
+	};
+	struct request request;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_int_equal(parse(wrong[i], &request), -EINVAL);
+}
+
+static void deep_nesting_does_no_harm(void **state)
+{
+	char text[REQUEST_BYTES_MAX];
+	struct request request;
+	const char *why;
+
+	(void)state;
+	memset(text, '[', sizeof(text));
+	assert_int_equal(request_parse(text, sizeof(text), &request, &why), -EINVAL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(messages_of_the_contract_are_understood),
+		cmocka_unit_test(anything_else_is_refused),
+		cmocka_unit_test(deep_nesting_does_no_harm),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
