@@ -3,12 +3,14 @@
  * arena.h - a reserved range of addresses, its units, and every structural change.
  *
  *	base
- *	| struct mmviz_arena | unit map | extent nodes | spare heap | units: heaps, spans, large blocks, free ...
+ *	| struct mmviz_arena | unit map | span heads | extent nodes | spare heap | units: heaps,
+ *spans, large blocks, free ...
  *	|<------------------ META -------------------->|
  *
- * Structural changes (a span taken or given back, a large block, a new heap, growth, reset) run under the arena's lock,
- * carry the arena-wide number `order`, and are told in the log of the heap that makes them (rule 4). Each function
- * below that takes a heap does all of that, and hands the log over afterwards, without the lock.
+ * Structural changes (a span taken or given back, a large block, a new heap, growth, reset) run
+ *under the arena's lock, carry the arena-wide number `order`, and are told in the log of the heap
+ *that makes them (rule 4). Each function below that takes a heap does all of that, and hands the
+ *log over afterwards, without the lock.
  *
  *	capacity == META + spans + large blocks + free extents;    committed <= capacity
  */
@@ -31,11 +33,12 @@ struct mmviz_arena {
 	uint32_t medium_class;	 /* classes from this on lie in medium spans */
 	uint32_t units;
 	uint8_t *map;
+	struct mmviz_span *heads;
 	struct extent_tree extents;
 	pthread_mutex_t lock;
 	struct heap *pool;  /* heaps whose thread has ended */
-	struct heap *spare; /* for threads that must free but cannot get a heap; used under the lock. Single-threaded
-			       arenas: the one heap */
+	struct heap *spare; /* for threads that must free but cannot get a heap; used under the
+			       lock. Single-threaded arenas: the one heap */
 	struct heap *newest;
 };
 
@@ -68,8 +71,25 @@ static inline bool arena_holds(const struct mmviz_arena *arena, const void *addr
 	return (uint64_t)address - arena->head.base_addr < arena->head.capacity_bytes;
 }
 
+/* The head of the span or large block that starts at this unit. */
+static inline struct mmviz_span *arena_head_at(const struct mmviz_arena *arena, uint32_t unit)
+{
+	void *start = arena_unit_address(arena, unit);
+
+	return arena->map[unit] == MMVIZ_UNIT_LARGE
+		       ? start
+		       : &arena->heads[mmviz_head_index(&arena->head, (uint64_t)start)];
+}
+/* The head of the span that holds a small or medium block. */
+static inline struct mmviz_span *arena_span_of(const struct mmviz_arena *arena, const void *block,
+					       unsigned fit)
+{
+	return heap_span(arena->spare, block, fit);
+}
+
 /* A new span for the heap; NULL: no memory. */
-struct mmviz_span *arena_span_take(struct mmviz_arena *arena, struct heap *heap, unsigned size_class, unsigned shape);
+struct mmviz_span *arena_span_take(struct mmviz_arena *arena, struct heap *heap,
+				   unsigned size_class, unsigned shape);
 void arena_span_give(struct mmviz_arena *arena, struct heap *heap, struct mmviz_span *span);
 
 /* A large block, born; NULL: no memory. */
@@ -78,13 +98,14 @@ struct mmviz_header *arena_large_take(struct mmviz_arena *arena, struct heap *he
 /* 0, or -EINVAL: the block is not live any more. `heap` NULL: the spare one is used. */
 int arena_large_give(struct mmviz_arena *arena, struct heap *heap, struct mmviz_header *header);
 /* Change the length in place; 0, or -ENOMEM: the units behind it are taken. */
-int arena_large_resize(struct mmviz_arena *arena, struct heap *heap, struct mmviz_header *header, size_t bytes,
-		       uint32_t context, size_t extra_bytes);
+int arena_large_resize(struct mmviz_arena *arena, struct heap *heap, struct mmviz_header *header,
+		       size_t bytes, uint32_t context, size_t extra_bytes);
 
 /* A heap from the pool or a new one; NULL: no memory. */
 struct heap *arena_heap_take(struct mmviz_arena *arena);
 /* A return told in the spare heap's log, by a thread that cannot get a heap of its own. */
-void arena_return_spare(struct mmviz_arena *arena, struct heap *owner, struct mmviz_header *header, uint64_t word);
+void arena_return_spare(struct mmviz_arena *arena, struct heap *owner, struct mmviz_header *header,
+			uint64_t word);
 struct heap *arena_heap_by_id(const struct mmviz_arena *arena, uint32_t id); /* NULL: none */
 struct heap *arena_heap_first(const struct mmviz_arena *arena);
 

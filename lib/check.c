@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * check.c - every invariant of an arena, recomputed from ground truth: units, spans, free lists, headers, heaps, logs.
+ * check.c - every invariant of an arena, recomputed from ground truth: units, spans, free lists,
+ * headers, heaps, logs.
  *
  * Allocates nothing. The first mismatch is named in a message, with both numbers.
  */
@@ -10,6 +11,7 @@
 #include <string.h>
 
 #include "arena.h"
+#include "error.h"
 
 static __thread char message[256];
 
@@ -30,87 +32,106 @@ __attribute__((format(printf, 1, 2))) static int broken(const char *format, ...)
 
 /* ------------------------------------------------------------------ cells */
 
-/* Whether a header fits its life; counts live and returned ones. */
-static int check_cell(const struct mmviz_span *span, uint32_t cell, uint32_t *used)
+/* Whether a header fits its life; counts the cached ones. */
+static int check_cell(const struct mmviz_span *span, uint32_t cell, uint32_t *cached)
 {
 	const struct mmviz_header *header = span_header(span, cell);
 	uint64_t word = header->word;
-	uint32_t expected = mmviz_check_word((uint64_t)header, word);
 
-	if (header->check != expected)
-		return broken("block %p: check word is %#x, must be %#x", (const void *)(header + 1), header->check,
-			      expected);
+	if (!mmviz_header_is_whole(header, (uint64_t)header))
+		return broken("block %p: check word %#x does not fit life %u and word %#llx",
+			      (const void *)(header + 1), header->check, mmviz_word_life(word),
+			      (unsigned long long)word);
 	if (mmviz_word_fit(word) != span->fit)
 		return broken("block %p: fit is %u, its span's is %u", (const void *)(header + 1),
 			      mmviz_word_fit(word), span->fit);
 	if (mmviz_word_life(word) == MMVIZ_LIFE_NEVER)
-		return broken("block %p: never used, but below the span's bump %u", (const void *)(header + 1),
-			      span->bump_cells);
-	if (mmviz_word_life(word) == MMVIZ_LIFE_LIVE && mmviz_word_bytes(word) > span_usable_bytes(span))
-		return broken("block %p: %llu bytes requested, %zu usable", (const void *)(header + 1),
+		return broken("block %p: never used, but below the span's bump %u",
+			      (const void *)(header + 1), span->bump_cells);
+	if (mmviz_word_life(word) == MMVIZ_LIFE_LIVE &&
+	    mmviz_word_bytes(word) > span_usable_bytes(span))
+		return broken("block %p: %llu bytes requested, %zu usable",
+			      (const void *)(header + 1),
 			      (unsigned long long)mmviz_word_bytes(word), span_usable_bytes(span));
-	*used += mmviz_word_life(word) != MMVIZ_LIFE_CACHED;
+	*cached += mmviz_word_life(word) == MMVIZ_LIFE_CACHED;
 	return 0;
 }
 
-/* The free list: every link a cached cell of this span, as many as counted. */
-static int check_free_list(const struct mmviz_span *span, uint32_t cached)
+/* A free list (of one span; NULL: a magazine's): every link a cached cell. Its length, or -EUCLEAN.
+ */
+static int64_t check_free_list(const struct mmviz_arena *arena, const struct mmviz_span *span,
+			       uint32_t place)
 {
-	uint32_t place = span->free_place, length = 0;
+	int64_t length = 0, most = (int64_t)(arena->head.capacity_bytes >> MMVIZ_PLACE_SHIFT);
 
-	for (; place && length <= cached; length++) {
-		uint64_t offset = ((uint64_t)place << MMVIZ_PLACE_SHIFT) - span->first_header_bytes;
-		const struct mmviz_header *header = span_header(span, (uint32_t)(offset / span->cell_bytes));
+	for (; place && length <= most; length++) {
+		const struct mmviz_header *header =
+			(const struct mmviz_header *)(arena->head.base_addr +
+						      ((uint64_t)place << MMVIZ_PLACE_SHIFT));
 
-		if (offset % span->cell_bytes || offset / span->cell_bytes >= span->bump_cells)
-			return broken("span %p: free list leads to place %u, which is no cell", (const void *)span,
+		if (error_of_block(arena, header + 1) != MMVIZ_ERROR_DOUBLE_FREE ||
+		    mmviz_word_life(header->word) != MMVIZ_LIFE_CACHED)
+			return broken("free list leads to place %u, which is no cached cell",
 				      place);
-		if (mmviz_word_life(header->word) != MMVIZ_LIFE_CACHED)
-			return broken("span %p: free list leads to block %p, whose life is %u", (const void *)span,
-				      (const void *)(header + 1), mmviz_word_life(header->word));
-		place = (uint32_t)mmviz_word_bytes(header->word);
+		if (span && arena_span_of(arena, header + 1, span->fit) != span)
+			return broken("free list of span %#llx leads to block %p of another span",
+				      (unsigned long long)span->start_addr,
+				      (const void *)(header + 1));
+		place = header->freed.link;
 	}
-	if (length != cached)
-		return broken("span %p: %u cells in the free list, %u cached", (const void *)span, length, cached);
-	return 0;
+	return length > most ? broken("free list from place %u has a loop", place) : length;
 }
 
-static int check_span(const struct mmviz_arena *arena, uint32_t unit)
+static int check_span(const struct mmviz_arena *arena, uint32_t unit, int64_t *in_magazines)
 {
-	const struct mmviz_span *span = arena_unit_address(arena, unit);
+	const struct mmviz_span *span = arena_head_at(arena, unit);
 	uint8_t code = arena->map[unit];
-	uint32_t used = 0;
+	uint32_t cached = 0;
+	int64_t listed;
 	int error;
 
 	if (code != (span->fit == MMVIZ_FIT_LARGE ? (unsigned)MMVIZ_UNIT_LARGE
-						   : (unsigned)MMVIZ_UNIT_SPAN + span->size_class))
-		return broken("unit %u: map says %#x, span's class is %u", unit, code, span->size_class);
+						  : (unsigned)MMVIZ_UNIT_SPAN + span->size_class))
+		return broken("unit %u: map says %#x, span's class is %u", unit, code,
+			      span->size_class);
 	if (!span->units || span->units > arena->units - unit)
-		return broken("unit %u: span of %u units in an arena of %u", unit, span->units, arena->units);
+		return broken("unit %u: span of %u units in an arena of %u", unit, span->units,
+			      arena->units);
 	for (uint32_t i = 1; i < span->units; i++)
 		if (arena->map[unit + i] != MMVIZ_UNIT_CONTINUATION)
-			return broken("unit %u: map says %#x inside a span", unit + i, arena->map[unit + i]);
+			return broken("unit %u: map says %#x inside a span", unit + i,
+				      arena->map[unit + i]);
 	if (span->bump_cells > span->cells)
-		return broken("span %p: bump %u over capacity %u", (const void *)span, span->bump_cells, span->cells);
+		return broken("unit %u: bump %u over capacity %u", unit, span->bump_cells,
+			      span->cells);
 	for (uint32_t cell = 0; cell < span->bump_cells; cell++) {
-		error = check_cell(span, cell, &used);
+		error = check_cell(span, cell, &cached);
 		if (error)
 			return error;
 	}
-	if (used != span->used_cells)
-		return broken("span %p: counts %u used cells, has %u", (const void *)span, span->used_cells, used);
-	if (span->fit != MMVIZ_FIT_LARGE && !arena_heap_by_id(arena, span->owner_heap))
-		return broken("span %p: owner heap %u does not exist", (const void *)span, span->owner_heap);
-	return span->fit == MMVIZ_FIT_LARGE ? 0 : check_free_list(span, span->bump_cells - used);
+	if (span->fit == MMVIZ_FIT_LARGE)
+		return cached ? broken("unit %u: large block is not live", unit) : 0;
+	if (!arena_heap_by_id(arena, span->owner_heap))
+		return broken("unit %u: owner heap %u does not exist", unit, span->owner_heap);
+	listed = check_free_list(arena, span, span->free_place);
+	if (listed < 0)
+		return (int)listed;
+	if (listed != (int64_t)span->bump_cells - span->used_cells)
+		return broken("unit %u: %lld cells in the free list, %u used of %u", unit,
+			      (long long)listed, span->used_cells, span->bump_cells);
+	*in_magazines += cached - listed;
+	return 0;
 }
 
 /* ------------------------------------------------------------------ arena */
 
 /* The map's runs of FREE are exactly the tree's extents. */
-static int check_free_run(const struct mmviz_arena *arena, uint32_t *extent, uint32_t unit, uint32_t units)
+static int check_free_run(const struct mmviz_arena *arena, uint32_t *extent, uint32_t unit,
+			  uint32_t units)
 {
 	if (*extent != unit)
-		return broken("unit %u: free by the map, the next extent starts at %u", unit, *extent);
+		return broken("unit %u: free by the map, the next extent starts at %u", unit,
+			      *extent);
 	if (extent_tree_units(&arena->extents, *extent) != units)
 		return broken("unit %u: %u units free by the map, %u by the tree", unit, units,
 			      extent_tree_units(&arena->extents, *extent));
@@ -118,7 +139,7 @@ static int check_free_run(const struct mmviz_arena *arena, uint32_t *extent, uin
 	return 0;
 }
 
-static int check_units(const struct mmviz_arena *arena)
+static int check_units(const struct mmviz_arena *arena, int64_t *in_magazines)
 {
 	uint32_t unit = 0, extent = extent_tree_first(&arena->extents), start;
 	int error = 0;
@@ -138,8 +159,8 @@ static int check_units(const struct mmviz_arena *arena)
 			error = broken("unit %u: continues nothing", unit);
 			break;
 		default:
-			error = check_span(arena, unit);
-			unit += ((const struct mmviz_span *)arena_unit_address(arena, unit))->units;
+			error = check_span(arena, unit, in_magazines);
+			unit += arena_head_at(arena, unit)->units;
 		}
 	}
 	if (!error && extent != EXTENT_NONE)
@@ -147,29 +168,34 @@ static int check_units(const struct mmviz_arena *arena)
 	return error;
 }
 
-static int check_heap(const struct mmviz_arena *arena, const struct heap *heap)
+static int check_heap(const struct mmviz_arena *arena, const struct heap *heap,
+		      int64_t *in_magazines)
 {
 	const struct mmviz_log *log = &heap->log;
 
 	if (heap->head.magic != MMVIZ_HEAP_MAGIC)
 		return broken("heap %p: magic is %#x", (const void *)heap, heap->head.magic);
 	if (log->next < log->first || log->next - log->first > MMVIZ_LOG_SLOTS)
-		return broken("heap %u: log from %llu to %llu", heap->head.id, (unsigned long long)log->first,
-			      (unsigned long long)log->next);
-	for (unsigned shape = 0; shape < MMVIZ_SHAPES; shape++)
-		for (unsigned size_class = 0; size_class < MMVIZ_CLASSES; size_class++) {
-			uint32_t unit = heap->with_room[shape][size_class];
-			const struct mmviz_span *span = arena_unit_address(arena, unit);
+		return broken("heap %u: log from %llu to %llu", heap->head.id,
+			      (unsigned long long)log->first, (unsigned long long)log->next);
+	for (unsigned number = 0; number < HEAP_MAGAZINES; number++) {
+		int64_t length = check_free_list(arena, NULL, heap->magazines[number].top_place);
+		uint32_t listed = heap->with_room[number];
 
-			if (unit && (span->owner_heap != heap->head.id || !(span->flags & SPAN_LISTED)))
-				return broken("heap %u: lists span %p of heap %u", heap->head.id, (const void *)span,
-					      span->owner_heap);
-		}
+		if (length < 0)
+			return (int)length;
+		*in_magazines -= length;
+		if (listed && (arena->heads[listed - 1].owner_heap != heap->head.id ||
+			       !(arena->heads[listed - 1].flags & SPAN_LISTED)))
+			return broken("heap %u: lists a span of heap %u", heap->head.id,
+				      arena->heads[listed - 1].owner_heap);
+	}
 	return 0;
 }
 
 int mmviz_arena_check(struct mmviz_arena *arena)
 {
+	int64_t in_magazines = 0;
 	int error;
 
 	if (!arena || arena->head.magic != MMVIZ_ARENA_MAGIC)
@@ -180,9 +206,14 @@ int mmviz_arena_check(struct mmviz_arena *arena)
 	if (error)
 		error = broken("extent tree: rule %d fails", error);
 	if (!error)
-		error = check_units(arena);
-	for (const struct heap *heap = arena_heap_first(arena); heap && !error; heap = heap_next(heap))
-		error = check_heap(arena, heap);
+		error = check_units(arena, &in_magazines);
+	for (const struct heap *heap = arena_heap_first(arena); heap && !error;
+	     heap = heap_next(heap))
+		error = check_heap(arena, heap, &in_magazines);
+	if (!error && in_magazines)
+		error = broken(
+			"%lld more cells are cached outside free lists than lie in magazines",
+			(long long)in_magazines);
 	arena_unlock(arena);
 	return error;
 }

@@ -21,8 +21,10 @@ static const char *const texts[] = {
 
 static const char *const remedies[] = {
 	[MMVIZ_ERROR_DOUBLE_FREE] = "free each block once; the first free was before this call",
-	[MMVIZ_ERROR_FOREIGN_POINTER] = "pass the pointer that the arena's alloc returned, to the same arena",
-	[MMVIZ_ERROR_CORRUPT_HEADER] = "look for a write before this block or behind the block in front of it",
+	[MMVIZ_ERROR_FOREIGN_POINTER] =
+		"pass the pointer that the arena's alloc returned, to the same arena",
+	[MMVIZ_ERROR_CORRUPT_HEADER] =
+		"look for a write before this block or behind the block in front of it",
 	[MMVIZ_ERROR_OVERRUN] = "look for writes past the requested size",
 	[MMVIZ_ERROR_OUT_OF_MEMORY] = "create the arena with more capacity",
 };
@@ -35,9 +37,11 @@ static void print_and_abort(const struct mmviz_error *error)
 	if (error->born_at)
 		snprintf(born, sizeof(born), ", allocated by the code at %p", error->born_at);
 	length = snprintf(text, sizeof(text),
-			  "mmviz: %s: block %p (%zu bytes%s%s%s%s) in arena '%s', found by the code at %p: %s\n",
-			  error->what, error->address, error->bytes, error->tag[0] ? ", '" : "", error->tag,
-			  error->tag[0] ? "'" : "", born, error->arena, error->now_at, remedies[error->kind]);
+			  "mmviz: %s: block %p (%zu bytes%s%s%s%s) in arena '%s', found by the "
+			  "code at %p: %s\n",
+			  error->what, error->address, error->bytes, error->tag[0] ? ", '" : "",
+			  error->tag, error->tag[0] ? "'" : "", born, error->arena, error->now_at,
+			  remedies[error->kind]);
 	if (length > (int)sizeof(text) - 1)
 		length = (int)sizeof(text) - 1;
 	if (write(STDERR_FILENO, text, (size_t)length) < 0)
@@ -61,7 +65,7 @@ static const struct mmviz_span *span_around(const struct mmviz_arena *arena, con
 		return NULL;
 	while (unit && arena->map[unit] == MMVIZ_UNIT_CONTINUATION)
 		unit--;
-	return arena->map[unit] >= MMVIZ_UNIT_LARGE ? arena_unit_address(arena, unit) : NULL;
+	return arena->map[unit] >= MMVIZ_UNIT_LARGE ? arena_head_at(arena, unit) : NULL;
 }
 
 /* Whether a block's payload can begin here, by the map and the span's head alone. */
@@ -72,14 +76,16 @@ static bool is_block_start(const struct mmviz_arena *arena, const void *block)
 
 	if (!span)
 		return false;
-	offset = (uint64_t)block - MMVIZ_HEADER_BYTES - (uint64_t)span - span->first_header_bytes;
-	return offset < (uint64_t)span->cell_bytes * span->bump_cells && offset % span->cell_bytes == 0;
+	offset = (uint64_t)block - MMVIZ_HEADER_BYTES - span->start_addr - span->first_header_bytes;
+	return offset < (uint64_t)span->cell_bytes * span->bump_cells &&
+	       offset % span->cell_bytes == 0;
 }
 
 static bool is_readable_block(const struct mmviz_arena *arena, const void *block)
 {
 	return arena_holds(arena, block) && !((uint64_t)block & (MMVIZ_PLACE_BYTES - 1)) &&
-	       arena_unit(arena, (const char *)block - MMVIZ_HEADER_BYTES) < arena->head.frontier_units;
+	       arena_unit(arena, (const char *)block - MMVIZ_HEADER_BYTES) <
+		       arena->head.frontier_units;
 }
 
 enum mmviz_error_kind error_of_block(const struct mmviz_arena *arena, const void *block)
@@ -90,10 +96,11 @@ enum mmviz_error_kind error_of_block(const struct mmviz_arena *arena, const void
 	if (!is_readable_block(arena, block))
 		return MMVIZ_ERROR_FOREIGN_POINTER;
 	life = mmviz_word_life(header->word);
-	if (header->check == mmviz_check_word((uint64_t)header, header->word) &&
+	if (mmviz_header_is_whole(header, (uint64_t)header) &&
 	    (life == MMVIZ_LIFE_CACHED || life == MMVIZ_LIFE_RETURNED))
 		return MMVIZ_ERROR_DOUBLE_FREE;
-	return is_block_start(arena, block) ? MMVIZ_ERROR_CORRUPT_HEADER : MMVIZ_ERROR_FOREIGN_POINTER;
+	return is_block_start(arena, block) ? MMVIZ_ERROR_CORRUPT_HEADER
+					    : MMVIZ_ERROR_FOREIGN_POINTER;
 }
 
 /* What can be said of the block, from a header that may be garbage. */
@@ -116,7 +123,8 @@ static void describe(struct mmviz_error *error, const struct mmviz_arena *arena,
 		error->bytes = span_usable_bytes(span_around(arena, block));
 }
 
-void error_report(struct mmviz_arena *arena, enum mmviz_error_kind kind, const void *block, const void *now_at)
+void error_report(struct mmviz_arena *arena, enum mmviz_error_kind kind, const void *block,
+		  const void *now_at)
 {
 	struct mmviz_error error = {
 		.kind = kind,

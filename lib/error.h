@@ -11,10 +11,11 @@
 #include <mmviz/mmviz.h>
 
 /*
- * `block` was passed to a call made at `now_at` (NULL: unknown). Fires the `error` probe, then calls the handler; returns
- * if that does.
+ * `block` was passed to a call made at `now_at` (NULL: unknown). Fires the `error` probe, then
+ * calls the handler; returns if that does.
  */
-void error_report(struct mmviz_arena *arena, enum mmviz_error_kind kind, const void *block, const void *now_at);
+void error_report(struct mmviz_arena *arena, enum mmviz_error_kind kind, const void *block,
+		  const void *now_at);
 /* What is wrong with a block that cannot be freed: the kind to report. */
 enum mmviz_error_kind error_of_block(const struct mmviz_arena *arena, const void *block);
 

@@ -2,11 +2,11 @@
 /*
  * extent_tree.c - see extent_tree.h.
  *
- * Order of this file: accessors, summaries, rotations, insert, remove, search, the public verbs, the checker.
- * Invariants, by the number that extent_tree_check returns:
- *   1 parent links agree with child links          4 every path has the same number of black nodes
- *   2 address order, no two extents touch          5 subtree_max is what its definition says
- *   3 the root is black, no red node has a red child  6 extents and free_units are the sums
+ * Order of this file: accessors, summaries, rotations, insert, remove, search, the public verbs,
+ * the checker. Invariants, by the number that extent_tree_check returns: 1 parent links agree with
+ * child links          4 every path has the same number of black nodes 2 address order, no two
+ * extents touch          5 subtree_max is what its definition says 3 the root is black, no red node
+ * has a red child  6 extents and free_units are the sums
  */
 #include "extent_tree.h"
 
@@ -225,7 +225,8 @@ static void remove_node(struct extent_tree *tree, uint32_t n)
 		while (at(tree, spliced)->left != EXTENT_NONE)
 			spliced = at(tree, spliced)->left;
 	}
-	child = at(tree, spliced)->left != EXTENT_NONE ? at(tree, spliced)->left : at(tree, spliced)->right;
+	child = at(tree, spliced)->left != EXTENT_NONE ? at(tree, spliced)->left
+						       : at(tree, spliced)->right;
 	parent = at(tree, spliced)->parent;
 	was_black = !is_red(tree, spliced);
 	replace_child(tree, parent, spliced, child);
@@ -298,8 +299,8 @@ static uint32_t next_fit(const struct extent_tree *tree, uint32_t n, uint32_t un
 }
 
 /*
- * A low fit in three steps, so that alignment cannot make the search linear while memory is plenty: a few candidates
- * that may fit by luck, then one that fits for certain, at last all.
+ * A low fit in three steps, so that alignment cannot make the search linear while memory is plenty:
+ * a few candidates that may fit by luck, then one that fits for certain, at last all.
  */
 static uint32_t find(const struct extent_tree *tree, const struct extent_request *request)
 {
@@ -382,7 +383,8 @@ uint32_t extent_tree_take(struct extent_tree *tree, const struct extent_request 
 }
 
 /* The neighbours of `start` in address order; it is in neither. */
-static void neighbours(const struct extent_tree *tree, uint32_t start, uint32_t *before, uint32_t *after)
+static void neighbours(const struct extent_tree *tree, uint32_t start, uint32_t *before,
+		       uint32_t *after)
 {
 	uint32_t n = tree->root;
 
@@ -480,7 +482,8 @@ static int check_subtree(struct check *check, uint32_t n, uint32_t parent)
 	right = check_subtree(check, node->right, n);
 	if (check->broken)
 		return 0;
-	if (is_red(check->tree, n) && (is_red(check->tree, node->left) || is_red(check->tree, node->right)))
+	if (is_red(check->tree, n) &&
+	    (is_red(check->tree, node->left) || is_red(check->tree, node->right)))
 		check->broken = 3;
 	else if (left != right)
 		check->broken = 4;

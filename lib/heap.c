@@ -10,8 +10,13 @@
 #include "log.h"
 #include "os.h"
 
-/* What `active` points to before there is a span: no cells, so every take goes the slow way. Never written. */
-static const struct mmviz_span no_span;
+#define MAGAZINE_BYTES                                                                             \
+	(128u << 10) /* what a magazine may hold back, but at least and at most so many cells: */
+#define MAGAZINE_CELLS_MIN 4
+#define MAGAZINE_CELLS_MAX 1024
+
+static int32_t magazine_limit(unsigned magazine);
+static void trim(struct heap *heap, unsigned number, int32_t keep);
 
 struct heap *heap_next(const struct heap *heap)
 {
@@ -20,9 +25,9 @@ struct heap *heap_next(const struct heap *heap)
 
 void heap_clear(struct heap *heap)
 {
-	for (unsigned shape = 0; shape < MMVIZ_SHAPES; shape++)
-		for (unsigned size_class = 0; size_class < MMVIZ_CLASSES; size_class++)
-			heap->active[shape][size_class] = (struct mmviz_span *)&no_span;
+	for (unsigned number = 0; number < HEAP_MAGAZINES; number++)
+		heap->magazines[number] = (struct magazine){.room_cells = magazine_limit(number)};
+	memset(heap->active, 0, sizeof(heap->active));
 	memset(heap->with_room, 0, sizeof(heap->with_room));
 	heap->returned = 0;
 }
@@ -39,7 +44,8 @@ struct heap *heap_of_thread(struct mmviz_arena *arena)
 		errno = -error;
 		return NULL;
 	}
-	heap = arena->head.flags & MMVIZ_ARENA_SINGLE_THREADED ? arena->spare : arena_heap_take(arena);
+	heap = arena->head.flags & MMVIZ_ARENA_SINGLE_THREADED ? arena->spare
+							       : arena_heap_take(arena);
 	if (!heap) {
 		errno = ENOMEM;
 		return NULL;
@@ -56,6 +62,8 @@ void heap_abandon(struct heap *heap)
 	heap->log.thread_id = 0;
 	if (heap == arena->spare)
 		return;
+	for (unsigned number = 0; number < HEAP_MAGAZINES; number++)
+		trim(heap, number, 0);
 	arena_lock(arena);
 	heap->pool_next = arena->pool;
 	arena->pool = heap;
@@ -77,177 +85,254 @@ void heap_all_forked(struct mmviz_arena *arena, const struct heap *mine)
 	}
 }
 
-/* ------------------------------------------------------------------ spans with room */
+/* ------------------------------------------------------------------ spans with a free list */
+
+static struct mmviz_span *head_at(const struct heap *heap, uint32_t number)
+{
+	return (struct mmviz_span *)heap->arena->head.heads_addr + number;
+}
+static uint32_t head_number(const struct heap *heap, const struct mmviz_span *span)
+{
+	return (uint32_t)(span - (struct mmviz_span *)heap->arena->head.heads_addr);
+}
 
 static void list_push(struct heap *heap, struct mmviz_span *span)
 {
-	uint32_t *first = &heap->with_room[span->shape][span->size_class];
+	uint32_t *first = &heap->with_room[span->magazine], number = head_number(heap, span) + 1;
 
 	span->prev_unit = 0;
 	span->next_unit = *first;
 	if (*first)
-		((struct mmviz_span *)arena_unit_address(heap->arena, *first))->prev_unit =
-			arena_unit(heap->arena, span);
-	*first = arena_unit(heap->arena, span);
+		head_at(heap, *first - 1)->prev_unit = number;
+	*first = number;
 	span->flags |= SPAN_LISTED;
 }
 
 static void list_remove(struct heap *heap, struct mmviz_span *span)
 {
-	struct mmviz_arena *arena = heap->arena;
-
 	if (span->prev_unit)
-		((struct mmviz_span *)arena_unit_address(arena, span->prev_unit))->next_unit = span->next_unit;
+		head_at(heap, span->prev_unit - 1)->next_unit = span->next_unit;
 	else
-		heap->with_room[span->shape][span->size_class] = span->next_unit;
+		heap->with_room[span->magazine] = span->next_unit;
 	if (span->next_unit)
-		((struct mmviz_span *)arena_unit_address(arena, span->next_unit))->prev_unit = span->prev_unit;
+		head_at(heap, span->next_unit - 1)->prev_unit = span->prev_unit;
 	span->flags &= (uint8_t)~SPAN_LISTED;
 }
 
-void heap_span_changed(struct heap *heap, struct mmviz_span *span)
+/* A cell leaves the magazine for its span, which may then be listed, or empty and given back. */
+static void give_to_span(struct heap *heap, struct mmviz_header *header)
 {
+	struct mmviz_span *span = heap_span(heap, header + 1, mmviz_word_fit(header->word));
+
+	span_push(&span->free_place, header, heap_place(heap, header), span->fit);
+	span->used_cells--;
 	if (span->flags & SPAN_ACTIVE)
 		return;
-	if (span->used_cells) {
-		if (!(span->flags & SPAN_LISTED))
-			list_push(heap, span);
-		return;
+	if (!span->used_cells) {
+		if (span->flags & SPAN_LISTED)
+			list_remove(heap, span);
+		arena_span_give(heap->arena, heap, span);
+	} else if (!(span->flags & SPAN_LISTED)) {
+		list_push(heap, span);
 	}
-	if (span->flags & SPAN_LISTED)
-		list_remove(heap, span);
-	arena_span_give(heap->arena, heap, span);
 }
 
-/* ------------------------------------------------------------------ taking cells */
+/* ------------------------------------------------------------------ magazines */
 
-/* A free list that leads nowhere: its header was written to after the free. The rest of the list is given up. */
-static void drop_free_list(struct heap *heap, struct mmviz_span *span)
+static int32_t magazine_limit(unsigned magazine)
 {
-	struct mmviz_header *header =
-		(struct mmviz_header *)((char *)span + ((size_t)span->free_place << MMVIZ_PLACE_SHIFT));
+	uint32_t cells = MAGAZINE_BYTES /
+			 mmviz_cell_bytes(magazine % MMVIZ_CLASSES, magazine / MMVIZ_CLASSES);
 
-	span->free_place = 0;
+	return cells < MAGAZINE_CELLS_MIN   ? MAGAZINE_CELLS_MIN
+	       : cells > MAGAZINE_CELLS_MAX ? MAGAZINE_CELLS_MAX
+					    : (int32_t)cells;
+}
+
+/*
+ * A link that leads nowhere: a header was written to after the free. What hangs on it cannot be
+ * found any more and is given up (it stays counted as used).
+ */
+static void report_broken_link(struct heap *heap, const struct mmviz_header *header)
+{
 	error_report(heap->arena, MMVIZ_ERROR_CORRUPT_HEADER, header + 1, NULL);
 }
 
-static struct mmviz_header *take_from(struct heap *heap, struct mmviz_span *span)
+/* Cut the list after `keep` cells and give the rest back to their spans. */
+static void trim(struct heap *heap, unsigned number, int32_t keep)
 {
+	struct magazine *magazine = &heap->magazines[number];
 	struct mmviz_header *header;
+	uint32_t rest = magazine->top_place;
 
-	if (span->free_place) {
-		header = (struct mmviz_header *)((char *)span + ((size_t)span->free_place << MMVIZ_PLACE_SHIFT));
-		if (header->check == mmviz_check_word((uint64_t)header, header->word)) {
-			span->free_place = (uint32_t)mmviz_word_bytes(header->word);
-			span->used_cells++;
-			return header;
+	for (int32_t i = 0; i < keep && rest; i++) {
+		header = heap_header(heap, rest);
+		if (!span_is_cached(header)) {
+			report_broken_link(heap, header);
+			return;
 		}
-		drop_free_list(heap, span);
+		rest = header->freed.link;
+		if (i == keep - 1)
+			span_write_freed(header, MMVIZ_LIFE_CACHED, mmviz_word_fit(header->word),
+					 0);
 	}
-	if (span->bump_cells == span->cells)
-		return NULL;
-	header = span_header(span, span->bump_cells);
-	span->bump_cells++;
-	span->used_cells++;
-	return header;
+	if (keep == 0)
+		magazine->top_place = 0;
+	while (rest) {
+		header = heap_header(heap, rest);
+		if (!span_is_cached(header)) {
+			report_broken_link(heap, header);
+			return;
+		}
+		rest = header->freed.link;
+		magazine->room_cells++;
+		give_to_span(heap, header);
+	}
 }
 
-static struct mmviz_span *next_span(struct heap *heap, unsigned size_class, unsigned shape)
+void heap_halve(struct heap *heap, unsigned number)
 {
-	uint32_t unit = heap->with_room[shape][size_class];
-	struct mmviz_span *span;
-
-	if (!unit)
-		return arena_span_take(heap->arena, heap, size_class, shape);
-	span = arena_unit_address(heap->arena, unit);
-	list_remove(heap, span);
-	return span;
-}
-
-struct mmviz_header *heap_take_slow(struct heap *heap, unsigned size_class, unsigned shape)
-{
-	struct mmviz_span **active = &heap->active[shape][size_class];
-	struct mmviz_header *header = take_from(heap, *active);
-
-	if (header)
-		return header;
-	if (__atomic_load_n(&heap->returned, __ATOMIC_RELAXED))
-		heap_collect(heap);
-	while (!(header = take_from(heap, *active))) {
-		struct mmviz_span *span = next_span(heap, size_class, shape);
-
-		if (!span)
-			return NULL;
-		if (*active != &no_span)
-			(*active)->flags &= (uint8_t)~SPAN_ACTIVE;
-		span->flags |= SPAN_ACTIVE;
-		*active = span;
-	}
-	return header;
+	trim(heap, number, magazine_limit(number) / 2);
 }
 
 /* ------------------------------------------------------------------ returns */
 
 /*
- * Header first, then the push, and nothing of the block is written afterwards: from then on it is the owner's (rule 6).
- * Release: the owner's acquire in heap_collect sees the header.
+ * Header first, then the push, and nothing of the block is written afterwards: from then on it is
+ * the owner's (rule 6). Release: the owner's acquire in collect sees the header.
  */
-void heap_return(struct heap *owner, struct mmviz_header *header, uint64_t word)
+void heap_return(struct heap *owner, struct mmviz_header *header)
 {
 	uint64_t newest = __atomic_load_n(&owner->returned, __ATOMIC_RELAXED);
-	uint64_t kept = word & ((1ULL << 28) - 4) & ~MMVIZ_WORD_SAMPLED, place = heap_place(owner, header);
+	uint32_t place = heap_place(owner, header);
+	unsigned fit = mmviz_word_fit(header->word);
 
 	do {
-		word = newest << 28 | kept | MMVIZ_LIFE_RETURNED;
-		header->word = word;
-		header->check = mmviz_check_word((uint64_t)header, word);
+		span_write_freed(header, MMVIZ_LIFE_RETURNED, fit, (uint32_t)newest);
 		STEP();
-	} while (!__atomic_compare_exchange_n(&owner->returned, &newest, place, true, __ATOMIC_RELEASE,
-					      __ATOMIC_RELAXED));
+	} while (!__atomic_compare_exchange_n(&owner->returned, &newest, place, true,
+					      __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 }
 
-static void reclaim(struct heap *heap, struct mmviz_header *header, uint64_t word)
+static void reclaim(struct heap *heap, struct mmviz_header *header)
 {
-	struct mmviz_span *span =
-		span_of(header, heap->arena->head.span_shift[mmviz_word_fit(word) == MMVIZ_FIT_MEDIUM]);
+	uint64_t word = header->word;
+	struct mmviz_span *span = heap_span(heap, header + 1, mmviz_word_fit(word));
+	uint64_t what = mmviz_event_what(MMVIZ_EVENT_RECLAIM, mmviz_word_context(word),
+					 heap_place(heap, header));
+	bool is_long = heap_give(heap, span, header);
 	listeners_free listeners;
 
-	span_push(span, header, word);
-	span->used_cells--;
 	STEP();
 	listeners = listeners_of_free();
 	if (LISTENS_BATCH_FREE(listeners))
-		log_one(heap, mmviz_event_what(MMVIZ_EVENT_RECLAIM, mmviz_word_context(word), heap_place(heap, header)), 0);
+		log_one(heap, what, 0);
 	else
 		log_count(heap, 1);
-	if (!(span->flags & (SPAN_ACTIVE | SPAN_LISTED)) || !span->used_cells)
-		heap_span_changed(heap, span);
+	if (is_long)
+		heap_halve(heap, span->magazine);
 }
 
-void heap_collect(struct heap *heap)
+/* Take back what other threads returned. */
+static void collect(struct heap *heap)
 {
 	uint64_t place = __atomic_exchange_n(&heap->returned, 0, __ATOMIC_ACQUIRE);
 
 	while (place) {
-		struct mmviz_header *header =
-			(struct mmviz_header *)(heap->base_addr + (place << MMVIZ_PLACE_SHIFT));
-		uint64_t word = header->word;
+		struct mmviz_header *header = heap_header(heap, place);
 
-		if (header->check != mmviz_check_word((uint64_t)header, word) ||
-		    mmviz_word_life(word) != MMVIZ_LIFE_RETURNED) {
-			error_report(heap->arena, MMVIZ_ERROR_CORRUPT_HEADER, header + 1, NULL);
-			return; /* the rest of the list cannot be found any more */
+		if (header->check !=
+		    mmviz_check_link((uint64_t)header, header->freed.link, MMVIZ_LIFE_RETURNED)) {
+			report_broken_link(heap, header);
+			return;
 		}
-		place = mmviz_word_bytes(word);
-		reclaim(heap, header, word);
+		place = header->freed.link;
+		reclaim(heap, header);
 	}
+}
+
+/* ------------------------------------------------------------------ taking cells */
+
+static struct mmviz_header *take_from_magazine(struct heap *heap, unsigned number)
+{
+	struct magazine *magazine = &heap->magazines[number];
+	struct mmviz_header *header = heap_header(heap, magazine->top_place);
+
+	if (!magazine->top_place)
+		return NULL;
+	if (!span_is_cached(header)) {
+		magazine->top_place = 0;
+		magazine->room_cells = magazine_limit(number);
+		report_broken_link(heap, header);
+		return NULL;
+	}
+	magazine->top_place = header->freed.link;
+	magazine->room_cells++;
+	return header;
+}
+
+/* The active span's free list becomes the magazine, whole; else a cell never used. */
+static struct mmviz_header *take_from_active(struct heap *heap, unsigned number)
+{
+	struct mmviz_span *span = heap->active[number];
+	struct magazine *magazine = &heap->magazines[number];
+
+	if (!span)
+		return NULL;
+	if (span->free_place) {
+		magazine->top_place = span->free_place;
+		magazine->room_cells -= (int32_t)(span->bump_cells - span->used_cells);
+		span->free_place = 0;
+		span->used_cells = span->bump_cells;
+		return take_from_magazine(heap, number);
+	}
+	if (span->bump_cells == span->cells)
+		return NULL;
+	span->used_cells++;
+	return span_header(span, span->bump_cells++);
+}
+
+static int next_active(struct heap *heap, unsigned number)
+{
+	struct mmviz_span *span;
+
+	if (heap->with_room[number]) {
+		span = head_at(heap, heap->with_room[number] - 1);
+		list_remove(heap, span);
+	} else {
+		span = arena_span_take(heap->arena, heap, number % MMVIZ_CLASSES,
+				       number / MMVIZ_CLASSES);
+	}
+	if (!span)
+		return -ENOMEM;
+	if (heap->active[number])
+		heap->active[number]->flags &= (uint8_t)~SPAN_ACTIVE;
+	span->flags |= SPAN_ACTIVE;
+	heap->active[number] = span;
+	return 0;
+}
+
+struct mmviz_header *heap_take_slow(struct heap *heap, unsigned number)
+{
+	struct mmviz_header *header;
+
+	if (__atomic_load_n(&heap->returned, __ATOMIC_RELAXED))
+		collect(heap);
+	header = take_from_magazine(heap, number);
+	while (!header) {
+		header = take_from_active(heap, number);
+		if (!header && next_active(heap, number))
+			return NULL;
+	}
+	return header;
 }
 
 /* ------------------------------------------------------------------ call sites */
 
 uint32_t heap_site_slow(struct heap *heap, const void *return_address)
 {
-	uint32_t slot = (uint32_t)((uint64_t)return_address * 0x9e3779b97f4a7c15ULL >> 59) & (HEAP_SITES - 1);
+	uint32_t slot = (uint32_t)((uint64_t)return_address * 0x9e3779b97f4a7c15ULL >> 59) &
+			(HEAP_SITES - 1);
 
 	heap->site_ids[slot] = registry_intern_site(return_address);
 	heap->site_pcs[slot] = return_address;

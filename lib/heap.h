@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * heap.h - the part of an arena that one thread owns: its spans, its log, and what others hand back to it.
+ * heap.h - the part of an arena that one thread owns: its spans, its log, and what others hand back
+ * to it.
  *
- * Only the owner changes a heap, without locks or atomic instructions. Other threads push blocks onto `returned`, an
- * atomic stack that the owner takes whole (so there is no ABA problem; Treiber 1986). A thread that ends leaves its heaps
- * in their arenas' pools, where the next thread takes them as they are: seq, log and returned blocks belong to the heap.
+ * Only the owner changes a heap, without locks or atomic instructions. A freed cell goes onto the
+ * magazine of its class, the next allocation of the class takes it from there while it is still in
+ * the CPU's cache (as in Bonwick's magazines, 2001). A magazine that grows too long gives its older
+ * half back to the spans, and a span whose cells all came back goes back to the arena. Other
+ * threads push blocks onto `returned`, an atomic stack that the owner takes whole (so there is no
+ * ABA problem; Treiber 1986). A thread that ends leaves its heaps in their arenas' pools, where the
+ * next thread takes them as they are: seq, log and returned blocks belong to the heap.
  */
 #ifndef MMVIZ_LIB_HEAP_H
 #define MMVIZ_LIB_HEAP_H
@@ -16,57 +21,71 @@
 #include "registry.h"
 #include "span.h"
 
-#define HEAP_SITES 32u /* slots of the call-site cache; a power of two */
+#define HEAP_SITES     32u /* slots of the call-site cache; a power of two */
+#define HEAP_MAGAZINES (MMVIZ_SHAPES * MMVIZ_CLASSES)
+
+struct magazine {
+	uint32_t top_place; /* header of the cell freed last; 0: empty */
+	int32_t room_cells; /* how many more it takes before it is halved */
+};
 
 /* Lives in META units of its arena. */
 struct heap {
 	struct mmviz_heap_head head;
 	struct mmviz_arena *arena;
-	uint64_t base_addr, capacity_bytes; /* of the arena */
-	uint32_t cell_max_bytes;	    /* payloads up to this come from spans */
-	uint32_t medium_class;		    /* classes from this on lie in medium spans */
-	uint32_t log_events;		    /* hand over at this many */
+	uint64_t base_addr;	 /* of the arena */
+	uint64_t heads_bias;	 /* heads_addr less the head number of address 0: see heap_span */
+	uint64_t medium_mask;	 /* of an address: its medium span */
+	uint32_t cell_max_bytes; /* payloads up to this come from spans */
+	uint32_t medium_class;	 /* classes from this on lie in medium spans */
+	uint32_t small_shift;
+	uint32_t log_events; /* hand over at this many */
 	/* ------------------------------------------------ owner */
-	struct mmviz_span *active[MMVIZ_SHAPES][MMVIZ_CLASSES]; /* never NULL; a span without cells at first */
-	uint32_t with_room[MMVIZ_SHAPES][MMVIZ_CLASSES];	/* first span's unit; 0: none */
+	struct magazine magazines[HEAP_MAGAZINES]; /* by shape * MMVIZ_CLASSES + class */
+	struct mmviz_span
+		*active[HEAP_MAGAZINES];    /* cells never used come from here; NULL at first */
+	uint32_t with_room[HEAP_MAGAZINES]; /* first span with a free list: head number + 1; 0: none
+					     */
 	const void *site_pcs[HEAP_SITES];
 	uint32_t site_ids[HEAP_SITES];
 	int64_t sample_countdown_bytes;
-	uint64_t random; /* state of the sampler's generator */
-	struct heap *pool_next;		 /* by the arena's lock, while nobody owns the heap */
-	bool is_forked;			 /* in a child: its thread does not exist here; never adopted */
+	uint64_t random;	/* state of the sampler's generator */
+	struct heap *pool_next; /* by the arena's lock, while nobody owns the heap */
+	bool is_forked;		/* in a child: its thread does not exist here; never adopted */
 	/* ------------------------------------------------ anybody */
-	alignas(64) uint64_t returned; /* place of the newest returned block; each links the next older one; 0: none */
+	alignas(64) uint64_t returned; /* place of the newest returned block; each links the next
+					  older one; 0: none */
 	/* ------------------------------------------------ owner writes, anybody reads */
 	alignas(64) struct mmviz_log log;
 };
 
 #define HEAP_UNITS ((uint32_t)((sizeof(struct heap) + MMVIZ_UNIT_BYTES - 1) >> MMVIZ_UNIT_SHIFT))
 
-/* The calling thread's heap of this arena, made, adopted from the pool or looked up. NULL with errno. */
+/* The calling thread's heap of this arena, made, adopted from the pool or looked up. NULL with
+ * errno. */
 struct heap *heap_of_thread(struct mmviz_arena *arena);
 /* Its thread ends (caller holds the registry's lock). */
 void heap_abandon(struct heap *heap);
-/* In the child of a fork: empty the logs, put the heaps of threads that are not here out of use. `mine` may be NULL. */
+/* In the child of a fork: empty the logs, put the heaps of threads that are not here out of use.
+ * `mine` may be NULL. */
 void heap_all_forked(struct mmviz_arena *arena, const struct heap *mine);
-/* In a reset: no spans, nothing returned; seq and log stay. Caller locks the arena. */
+/* No spans, no cells, nothing returned: a new heap, or one in a reset. seq and log stay. */
 void heap_clear(struct heap *heap);
 struct heap *heap_next(const struct heap *heap);
 
-/* A free cell of the class, from the active span or wherever the heap finds one; used_cells counts it. NULL: no memory. */
-struct mmviz_header *heap_take_slow(struct heap *heap, unsigned size_class, unsigned shape);
-/* After a cell of `span` was pushed: it had been full, or it is empty now. */
-void heap_span_changed(struct heap *heap, struct mmviz_span *span);
-/* Collect what other threads handed back. */
-void heap_collect(struct heap *heap);
-/* Hand a block over to its owner. `word` is the header's. */
-void heap_return(struct heap *owner, struct mmviz_header *header, uint64_t word);
+/* A free cell, from wherever the heap finds one. NULL: no memory. */
+struct mmviz_header *heap_take_slow(struct heap *heap, unsigned magazine);
+/* The magazine has no room: give its older half back to the spans. */
+void heap_halve(struct heap *heap, unsigned magazine);
+/* Hand a block over to its owner. */
+void heap_return(struct heap *owner, struct mmviz_header *header);
 /* The context of an untagged call. */
 uint32_t heap_site_slow(struct heap *heap, const void *return_address);
 
 static inline uint32_t heap_site(struct heap *heap, const void *return_address)
 {
-	uint32_t slot = (uint32_t)((uint64_t)return_address * 0x9e3779b97f4a7c15ULL >> 59) & (HEAP_SITES - 1);
+	uint32_t slot = (uint32_t)((uint64_t)return_address * 0x9e3779b97f4a7c15ULL >> 59) &
+			(HEAP_SITES - 1);
 
 	if (__builtin_expect(heap->site_pcs[slot] == return_address, 1))
 		return heap->site_ids[slot];
@@ -77,21 +96,41 @@ static inline uint32_t heap_place(const struct heap *heap, const void *address)
 {
 	return (uint32_t)(((uint64_t)address - heap->base_addr) >> MMVIZ_PLACE_SHIFT);
 }
+static inline struct mmviz_header *heap_header(const struct heap *heap, uint64_t place)
+{
+	return (struct mmviz_header *)(heap->base_addr + (place << MMVIZ_PLACE_SHIFT));
+}
+
+/* The head of the span that holds a small or medium block. */
+static inline struct mmviz_span *heap_span(const struct heap *heap, const void *block, unsigned fit)
+{
+	uint64_t address = (uint64_t)block & (heap->medium_mask | ((uint64_t)(fit & 1) - 1));
+
+	return (struct mmviz_span *)(heap->heads_bias +
+				     (address >> heap->small_shift) * sizeof(struct mmviz_span));
+}
 
 static inline struct mmviz_header *heap_take(struct heap *heap, unsigned size_class, unsigned shape)
 {
-	struct mmviz_span *span = heap->active[shape][size_class];
-	uint32_t place = span->free_place;
-	struct mmviz_header *header;
+	struct magazine *magazine = &heap->magazines[shape * MMVIZ_CLASSES + size_class];
+	struct mmviz_header *header = heap_header(heap, magazine->top_place);
 
-	if (__builtin_expect(!place, 0))
-		return heap_take_slow(heap, size_class, shape);
-	header = (struct mmviz_header *)((char *)span + ((size_t)place << MMVIZ_PLACE_SHIFT));
-	if (__builtin_expect(header->check != mmviz_check_word((uint64_t)header, header->word), 0))
-		return heap_take_slow(heap, size_class, shape);
-	span->free_place = (uint32_t)mmviz_word_bytes(header->word);
-	span->used_cells++;
+	if (__builtin_expect(!magazine->top_place || !span_is_cached(header), 0))
+		return heap_take_slow(heap, shape * MMVIZ_CLASSES + size_class);
+	magazine->top_place = header->freed.link;
+	magazine->room_cells++;
 	return header;
+}
+
+/* Put a cell of this heap onto its magazine. The caller tells of it and then, if this is true,
+ * halves the magazine. */
+static inline bool heap_give(struct heap *heap, const struct mmviz_span *span,
+			     struct mmviz_header *header)
+{
+	struct magazine *magazine = &heap->magazines[span->magazine];
+
+	span_push(&magazine->top_place, header, heap_place(heap, header), span->fit);
+	return --magazine->room_cells <= 0;
 }
 
 #endif

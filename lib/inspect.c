@@ -5,7 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define LINE_BYTES 64u
+#define LINE_BYTES  64u
 #define MEMBERS_MAX 32u
 
 /* Indices of the members by rising offset (insertion sort: there are few). Returns how many. */
@@ -16,7 +16,9 @@ static size_t order_by_offset(const struct mmviz_layout *layout, size_t order[ME
 	for (size_t i = 0; i < count; i++) {
 		size_t at = i;
 
-		for (; at > 0 && layout->members[order[at - 1]].offset_bytes > layout->members[i].offset_bytes; at--)
+		for (; at > 0 && layout->members[order[at - 1]].offset_bytes >
+					 layout->members[i].offset_bytes;
+		     at--)
 			order[at] = order[at - 1];
 		order[at] = i;
 	}
@@ -85,20 +87,21 @@ size_t mmviz_layout_format(const struct mmviz_layout *layout, char *buffer, size
 	size_t order[MEMBERS_MAX], count = order_by_offset(layout, order), end = 0;
 
 	mmviz_layout_summarise(layout, &summary);
-	add(&text, "%s: %zu bytes, aligned to %zu\n", layout->type, layout->size_bytes, layout->alignment_bytes);
+	add(&text, "%s: %zu bytes, aligned to %zu\n", layout->type, layout->size_bytes,
+	    layout->alignment_bytes);
 	for (size_t i = 0; i < count; i++) {
 		const struct mmviz_member *member = &layout->members[order[i]];
 
 		if (member->offset_bytes > end)
 			add(&text, "  %6zu  %6zu  (hole)\n", end, member->offset_bytes - end);
-		add(&text, "  %6zu  %6zu  %s%s\n", member->offset_bytes, member->size_bytes, member->name,
-		    is_split(member) ? "  (crosses a cache line)" : "");
+		add(&text, "  %6zu  %6zu  %s%s\n", member->offset_bytes, member->size_bytes,
+		    member->name, is_split(member) ? "  (crosses a cache line)" : "");
 		end = member->offset_bytes + member->size_bytes;
 	}
 	if (summary.tail_bytes)
 		add(&text, "  %6zu  %6zu  (padding)\n", end, summary.tail_bytes);
-	add(&text, "  %zu bytes of members, %zu in %zu holes, %zu behind the last", summary.member_bytes,
-	    summary.hole_bytes, summary.holes, summary.tail_bytes);
+	add(&text, "  %zu bytes of members, %zu in %zu holes, %zu behind the last",
+	    summary.member_bytes, summary.hole_bytes, summary.holes, summary.tail_bytes);
 	if (summary.reordered_bytes < layout->size_bytes)
 		add(&text, "; %zu bytes if ordered by falling alignment", summary.reordered_bytes);
 	add(&text, "\n");

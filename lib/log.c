@@ -39,7 +39,8 @@ void log_flush_all(struct heap *heap)
 
 	if (log->next == log->first)
 		return;
-	mmviz_probe_batch(log, MMVIZ_LOG_HEAD_BYTES + (log->next - log->first) * sizeof(log->events[0]));
+	mmviz_probe_batch(log,
+			  MMVIZ_LOG_HEAD_BYTES + (log->next - log->first) * sizeof(log->events[0]));
 	STEP();
 	__atomic_store_n(&log->first, log->next, __ATOMIC_RELEASE);
 }

@@ -3,10 +3,13 @@
  * log.h - one heap's log of events: how an operation is told.
  *
  * The rules (1, 2 and 4 of the replica protocol; a collector relies on every word):
- *   - headers, map and span heads are stored before; then the semaphore is read, once; then the event, log.next, seq.
- *   - seq counts every slot, logged or not. If next != seq, what lies in the log is of an earlier listener: restart.
- *   - an operation's events are stored whole, then next, then seq; the log is handed over between operations only.
- * Stores to the log are release stores; their partner is the collector's remote read of seq before the log's body.
+ *   - headers, map and span heads are stored before; then the semaphore is read, once; then the
+ * event, log.next, seq.
+ *   - seq counts every slot, logged or not. If next != seq, what lies in the log is of an earlier
+ * listener: restart.
+ *   - an operation's events are stored whole, then next, then seq; the log is handed over between
+ * operations only. Stores to the log are release stores; their partner is the collector's remote
+ * read of seq before the log's body.
  */
 #ifndef MMVIZ_LIB_LOG_H
 #define MMVIZ_LIB_LOG_H
@@ -27,7 +30,8 @@ static inline void operation_add(struct operation *operation, uint64_t what, uin
 	operation->events[operation->count++] = (struct mmviz_event){what, data};
 }
 
-/* Store a whole operation, if a collector listens (`is_logged`), and count it. Does not hand over. */
+/* Store a whole operation, if a collector listens (`is_logged`), and count it. Does not hand over.
+ */
 void log_store(struct heap *heap, const struct operation *operation, bool is_logged);
 /* Hand the log over if it is full enough. Between operations, without locks. */
 void log_flush(struct heap *heap);
@@ -48,7 +52,8 @@ static inline void log_one(struct heap *heap, uint64_t what, uint64_t data)
 	uint64_t seq = log->seq, next = log->next;
 	struct mmviz_event *event;
 
-	if (__builtin_expect((next != seq && !rule_off(RULE_LOG_RESTART)) || next == log->first, 0)) {
+	if (__builtin_expect((next != seq && !rule_off(RULE_LOG_RESTART)) || next == log->first,
+			     0)) {
 		if (next != seq && !rule_off(RULE_LOG_RESTART)) {
 			__atomic_store_n(&log->first, seq, __ATOMIC_RELEASE);
 			next = seq;

@@ -2,9 +2,10 @@
 /*
  * mmviz.c - the public functions: validate, act, tell.
  *
- * An allocation takes a cell of the caller's own heap, writes its header and counts one event; a free pushes it back.
- * Neither takes a lock or an atomic instruction. Everything that is not this (no heap yet, large, labelled, aligned or
- * guarded blocks, blocks of other threads, listeners, mistakes) is a function of its own, out of line.
+ * An allocation takes a cell of the caller's own heap, writes its header and counts one event; a
+ * free pushes it back. Neither takes a lock or an atomic instruction. Everything that is not this
+ * (no heap yet, large, labelled, aligned or guarded blocks, blocks of other threads, listeners,
+ * mistakes) is a function of its own, out of line.
  */
 #define _GNU_SOURCE
 #include <mmviz/mmviz.h>
@@ -20,13 +21,13 @@
 #include "sample.h"
 #include "span.h"
 
-#define likely(x) __builtin_expect(!!(x), 1)
+#define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
-#define noinline __attribute__((noinline))
+#define noinline    __attribute__((noinline))
 
 #define CONTEXT_MASK (MMVIZ_CONTEXTS_MAX - 1)
-#define GUARD_BYTES 16u
-#define GUARD_BYTE 0xa7
+#define GUARD_BYTES  16u
+#define GUARD_BYTE   0xa7
 
 static char *label_of(struct mmviz_header *header)
 {
@@ -50,7 +51,8 @@ static noinline void tell_alloc(struct heap *heap, struct mmviz_header *header, 
 	uint64_t what = mmviz_event_what(MMVIZ_EVENT_ALLOC, context, heap_place(heap, header));
 
 	if (is_labelled) {
-		struct operation operation = {.events = {{what, bytes | MMVIZ_ALLOC_LABELLED}}, .count = 3};
+		struct operation operation = {.events = {{what, bytes | MMVIZ_ALLOC_LABELLED}},
+					      .count = 3};
 
 		memcpy(&operation.events[1], label_of(header), MMVIZ_LABEL_BYTES);
 		log_store(heap, &operation, LISTENS_BATCH_ALLOC(listeners));
@@ -68,8 +70,8 @@ static noinline void tell_alloc(struct heap *heap, struct mmviz_header *header, 
 }
 
 /* Somebody listens to a block's end: the event was logged already. */
-static noinline void tell_freed(uint64_t arena_id, struct mmviz_header *header, uint64_t word, bool is_labelled,
-				listeners_free listeners)
+static noinline void tell_freed(uint64_t arena_id, struct mmviz_header *header, uint64_t word,
+				bool is_labelled, listeners_free listeners)
 {
 	uint32_t context = mmviz_word_context(word);
 
@@ -77,11 +79,12 @@ static noinline void tell_freed(uint64_t arena_id, struct mmviz_header *header, 
 		mmviz_probe_free(arena_id, (uint64_t)(header + 1), mmviz_word_bytes(word), context,
 				 text_of(header, context, is_labelled));
 	if (LISTENS_SAMPLE_FREE(listeners) && (word & MMVIZ_WORD_SAMPLED))
-		mmviz_probe_sample_free(arena_id, (uint64_t)(header + 1), mmviz_word_bytes(word), context,
-					sample_period_bytes());
+		mmviz_probe_sample_free(arena_id, (uint64_t)(header + 1), mmviz_word_bytes(word),
+					context, sample_period_bytes());
 }
 
-static inline void tell_free(struct heap *heap, struct mmviz_header *header, uint64_t word, bool is_labelled)
+static inline void tell_free(struct heap *heap, struct mmviz_header *header, uint64_t word,
+			     bool is_labelled)
 {
 	listeners_free listeners = listeners_of_free();
 
@@ -90,7 +93,9 @@ static inline void tell_free(struct heap *heap, struct mmviz_header *header, uin
 		return;
 	}
 	if (LISTENS_BATCH_FREE(listeners))
-		log_one(heap, mmviz_event_what(MMVIZ_EVENT_FREE, mmviz_word_context(word), heap_place(heap, header)),
+		log_one(heap,
+			mmviz_event_what(MMVIZ_EVENT_FREE, mmviz_word_context(word),
+					 heap_place(heap, header)),
 			mmviz_word_bytes(word));
 	else
 		log_count(heap, 1);
@@ -110,8 +115,10 @@ static inline void write_header(struct mmviz_header *header, uint64_t word, uint
 	STEP();
 }
 
-/* Headers first, then who listens, then the event, then seq: the order that the replica's exactness stands on. */
-static inline void *block_born(struct heap *heap, struct mmviz_header *header, uint64_t word, bool is_labelled)
+/* Headers first, then who listens, then the event, then seq: the order that the replica's exactness
+ * stands on. */
+static inline void *block_born(struct heap *heap, struct mmviz_header *header, uint64_t word,
+			       bool is_labelled)
 {
 	listeners_alloc listeners;
 
@@ -181,7 +188,8 @@ static unsigned class_for(size_t bytes, unsigned shape)
 	return size_class;
 }
 
-static void *born_large(struct mmviz_arena *arena, struct heap *heap, const struct wish *wish, size_t room_bytes)
+static void *born_large(struct mmviz_arena *arena, struct heap *heap, const struct wish *wish,
+			size_t room_bytes)
 {
 	struct large_request request = {
 		.bytes = wish->bytes,
@@ -198,8 +206,8 @@ static void *born_large(struct mmviz_arena *arena, struct heap *heap, const stru
 		return out_of_memory(arena);
 	listeners = listeners_of_alloc();
 	if (unlikely(LISTENS_ALLOC(listeners)))
-		mmviz_probe_alloc(arena->head.id, (uint64_t)(header + 1), wish->bytes, wish->context,
-				  text_of(header, wish->context, wish->label));
+		mmviz_probe_alloc(arena->head.id, (uint64_t)(header + 1), wish->bytes,
+				  wish->context, text_of(header, wish->context, wish->label));
 	if (unlikely(LISTENS_SAMPLE(listeners)))
 		sample_alloc(heap, header);
 	return header + 1;
@@ -231,7 +239,8 @@ static noinline void *alloc_wish(struct mmviz_arena *arena, struct wish *wish)
 		if (wish->label)
 			memcpy(label_of(header), wish->label, MMVIZ_LABEL_BYTES);
 		block = block_born(heap, header,
-				   mmviz_word_make(wish->bytes, wish->context, size_class >= heap->medium_class,
+				   mmviz_word_make(wish->bytes, wish->context,
+						   size_class >= heap->medium_class,
 						   MMVIZ_LIFE_LIVE),
 				   wish->label);
 	}
@@ -240,14 +249,16 @@ static noinline void *alloc_wish(struct mmviz_arena *arena, struct wish *wish)
 	return block;
 }
 
-static noinline void *alloc_general(struct mmviz_arena *arena, size_t bytes, uint32_t context, const void *site)
+static noinline void *alloc_general(struct mmviz_arena *arena, size_t bytes, uint32_t context,
+				    const void *site)
 {
 	struct wish wish = {.bytes = bytes, .context = context, .site = site};
 
 	return alloc_wish(arena, &wish);
 }
 
-static inline void *alloc_plain(struct mmviz_arena *arena, size_t bytes, uint32_t context, const void *site)
+static inline void *alloc_plain(struct mmviz_arena *arena, size_t bytes, uint32_t context,
+				const void *site)
 {
 	struct heap *heap = thread_heaps[arena->slot];
 	struct mmviz_header *header;
@@ -262,8 +273,10 @@ static inline void *alloc_plain(struct mmviz_arena *arena, size_t bytes, uint32_
 	header = heap_take(heap, size_class, MMVIZ_SHAPE_PLAIN);
 	if (unlikely(!header))
 		return out_of_memory(arena);
-	return block_born(heap, header,
-			  mmviz_word_make(bytes, context, size_class >= heap->medium_class, MMVIZ_LIFE_LIVE), false);
+	return block_born(
+		heap, header,
+		mmviz_word_make(bytes, context, size_class >= heap->medium_class, MMVIZ_LIFE_LIVE),
+		false);
 }
 
 void *mmviz_alloc(struct mmviz_arena *arena, size_t bytes, mmviz_tag tag)
@@ -328,24 +341,28 @@ static inline bool is_live_block(uint64_t base_addr, uint64_t capacity_bytes, co
 {
 	const struct mmviz_header *header = (const struct mmviz_header *)block - 1;
 
-	if ((uint64_t)block - base_addr - MMVIZ_HEADER_BYTES >= capacity_bytes || ((uint64_t)block & 15))
+	if ((uint64_t)block - base_addr - MMVIZ_HEADER_BYTES >= capacity_bytes ||
+	    ((uint64_t)block & 15))
 		return false;
 	return header->check == mmviz_check_word((uint64_t)header, header->word) &&
 	       mmviz_word_life(header->word) == MMVIZ_LIFE_LIVE;
 }
 
-/* The guard bytes behind a block of a guarded arena; reports an overrun. False: leave the block alone. */
-static bool guard_check(struct mmviz_arena *arena, const void *block, uint64_t word, const void *site)
+/* The guard bytes behind a block of a guarded arena; reports an overrun. False: leave the block
+ * alone. */
+static bool guard_check(struct mmviz_arena *arena, const void *block, uint64_t word,
+			const void *site)
 {
-	if (!(arena->head.flags & MMVIZ_ARENA_GUARD_BYTES) || guard_is_whole(block, mmviz_word_bytes(word)))
+	if (!(arena->head.flags & MMVIZ_ARENA_GUARD_BYTES) ||
+	    guard_is_whole(block, mmviz_word_bytes(word)))
 		return true;
 	error_report(arena, MMVIZ_ERROR_OVERRUN, block, site);
 	return false;
 }
 
 /* A block of another thread's heap: hand it back, and tell so in our own log. */
-static noinline void free_foreign(struct mmviz_arena *arena, struct heap *heap, struct mmviz_span *span,
-				  struct mmviz_header *header)
+static noinline void free_foreign(struct mmviz_arena *arena, struct heap *heap,
+				  struct mmviz_span *span, struct mmviz_header *header)
 {
 	struct heap *owner = arena_heap_by_id(arena, span->owner_heap);
 	uint64_t word = header->word, incarnation = header->incarnation;
@@ -364,19 +381,20 @@ static noinline void free_foreign(struct mmviz_arena *arena, struct heap *heap, 
 		arena_return_spare(arena, owner, header, word);
 		return;
 	}
-	heap_return(owner, header, word);
+	heap_return(owner, header);
 	STEP();
 	listeners = listeners_of_free();
 	if (LISTENS_BATCH_FREE(listeners))
 		log_one(heap,
-			mmviz_event_what(MMVIZ_EVENT_RETURN, mmviz_word_context(word), heap_place(owner, header)),
+			mmviz_event_what(MMVIZ_EVENT_RETURN, mmviz_word_context(word),
+					 heap_place(owner, header)),
 			incarnation | (uint64_t)owner->head.id << 32);
 	else
 		log_count(heap, 1);
 }
 
-static noinline void free_large(struct mmviz_arena *arena, struct heap *heap, struct mmviz_header *header,
-				const void *site)
+static noinline void free_large(struct mmviz_arena *arena, struct heap *heap,
+				struct mmviz_header *header, const void *site)
 {
 	uint64_t word = header->word;
 	listeners_free listeners = listeners_of_free();
@@ -396,6 +414,7 @@ static noinline void free_general(struct mmviz_arena *arena, void *block, const 
 	uint64_t word = header->word;
 	unsigned fit = mmviz_word_fit(word);
 	struct mmviz_span *span;
+	bool is_long;
 
 	if (!guard_check(arena, block, word, site))
 		return;
@@ -403,17 +422,16 @@ static noinline void free_general(struct mmviz_arena *arena, void *block, const 
 		free_large(arena, heap, header, site);
 		return;
 	}
-	span = span_of(block, arena->head.span_shift[fit & 1]);
+	span = arena_span_of(arena, block, fit);
 	if (!heap || span->owner_heap != heap->head.id) {
 		free_foreign(arena, heap, span, header);
 		return;
 	}
-	span_push(span, header, word);
-	span->used_cells--;
+	is_long = heap_give(heap, span, header);
 	STEP();
 	tell_free(heap, header, word, span->shape == MMVIZ_SHAPE_LABELLED);
-	if (!(span->flags & (SPAN_ACTIVE | SPAN_LISTED)) || !span->used_cells)
-		heap_span_changed(heap, span);
+	if (is_long)
+		heap_halve(heap, span->magazine);
 }
 
 static inline void free_block(struct mmviz_arena *arena, void *block, const void *site)
@@ -422,6 +440,7 @@ static inline void free_block(struct mmviz_arena *arena, void *block, const void
 	struct mmviz_header *header = (struct mmviz_header *)block - 1;
 	struct mmviz_span *span;
 	uint64_t word;
+	bool is_long;
 
 	if (!block)
 		return;
@@ -434,18 +453,16 @@ static inline void free_block(struct mmviz_arena *arena, void *block, const void
 		free_general(arena, block, site);
 		return;
 	}
-	span = span_of(block, arena->head.span_shift[mmviz_word_fit(word) & 1]);
-	/* Listed or active, not guarded, ours: anything else is rarer. */
-	if (unlikely(span->owner_heap != heap->head.id || span->flags - 1u > 1u)) {
+	span = heap_span(heap, block, mmviz_word_fit(word));
+	if (unlikely(span->owner_heap != heap->head.id || (span->flags & SPAN_GUARDED))) {
 		free_general(arena, block, site);
 		return;
 	}
-	span_push(span, header, word);
-	span->used_cells--;
+	is_long = heap_give(heap, span, header);
 	STEP();
 	tell_free(heap, header, word, span->shape == MMVIZ_SHAPE_LABELLED);
-	if (unlikely(!span->used_cells))
-		heap_span_changed(heap, span);
+	if (unlikely(is_long))
+		heap_halve(heap, span->magazine);
 }
 
 void mmviz_free(struct mmviz_arena *arena, void *block)
@@ -464,8 +481,8 @@ static bool cell_suits(const struct mmviz_span *span, size_t room_bytes)
 }
 
 /* 0: done. Only the owner may change a cell; a large block is changed under the lock. */
-static int resize_in_place(struct mmviz_arena *arena, struct heap *heap, struct mmviz_header *header, size_t bytes,
-			   uint32_t context)
+static int resize_in_place(struct mmviz_arena *arena, struct heap *heap,
+			   struct mmviz_header *header, size_t bytes, uint32_t context)
 {
 	size_t guard = arena->head.flags & MMVIZ_ARENA_GUARD_BYTES ? GUARD_BYTES : 0;
 	uint64_t word = header->word;
@@ -477,7 +494,7 @@ static int resize_in_place(struct mmviz_arena *arena, struct heap *heap, struct 
 		return bytes + guard > arena->cell_max_bytes
 			       ? arena_large_resize(arena, heap, header, bytes, context, guard)
 			       : -ENOMEM;
-	span = span_of(header + 1, arena->head.span_shift[fit & 1]);
+	span = arena_span_of(arena, header + 1, fit);
 	if (span->owner_heap != heap->head.id || !cell_suits(span, bytes + guard))
 		return -ENOMEM;
 	word = mmviz_word_make(bytes, context, fit, MMVIZ_LIFE_LIVE) | (word & MMVIZ_WORD_SAMPLED);
@@ -486,14 +503,17 @@ static int resize_in_place(struct mmviz_arena *arena, struct heap *heap, struct 
 	header->check = mmviz_check_word((uint64_t)header, word);
 	listeners = listeners_of_free();
 	if (LISTENS_BATCH_FREE(listeners))
-		log_one(heap, mmviz_event_what(MMVIZ_EVENT_RESIZE, context, heap_place(heap, header)), bytes);
+		log_one(heap,
+			mmviz_event_what(MMVIZ_EVENT_RESIZE, context, heap_place(heap, header)),
+			bytes);
 	else
 		log_count(heap, 1);
 	return 0;
 }
 
 /* For those who follow single events, a block that changes in place ends and is born again. */
-static void tell_resized(struct mmviz_arena *arena, struct mmviz_header *header, uint64_t old_word, bool is_labelled)
+static void tell_resized(struct mmviz_arena *arena, struct mmviz_header *header, uint64_t old_word,
+			 bool is_labelled)
 {
 	uint32_t context = mmviz_word_context(header->word);
 
@@ -502,7 +522,8 @@ static void tell_resized(struct mmviz_arena *arena, struct mmviz_header *header,
 				 mmviz_word_context(old_word),
 				 text_of(header, mmviz_word_context(old_word), is_labelled));
 	if (registry_here.semaphores.alloc)
-		mmviz_probe_alloc(arena->head.id, (uint64_t)(header + 1), mmviz_word_bytes(header->word), context,
+		mmviz_probe_alloc(arena->head.id, (uint64_t)(header + 1),
+				  mmviz_word_bytes(header->word), context,
 				  text_of(header, context, is_labelled));
 }
 
@@ -510,7 +531,7 @@ static struct mmviz_span *span_of_block(const struct mmviz_arena *arena, const v
 {
 	unsigned fit = mmviz_word_fit(((const struct mmviz_header *)block - 1)->word);
 
-	return fit == MMVIZ_FIT_LARGE ? span_of_large(block) : span_of(block, arena->head.span_shift[fit & 1]);
+	return fit == MMVIZ_FIT_LARGE ? span_of_large(block) : arena_span_of(arena, block, fit);
 }
 
 static void *realloc_moved(struct mmviz_arena *arena, void *block, struct wish *wish)
@@ -557,7 +578,8 @@ void *mmviz_realloc(struct mmviz_arena *arena, void *block, size_t bytes, mmviz_
 		return realloc_moved(arena, block, &wish);
 	if (arena->head.flags & MMVIZ_ARENA_GUARD_BYTES)
 		write_guard(block, bytes);
-	tell_resized(arena, header, word, span_of_block(arena, block)->shape == MMVIZ_SHAPE_LABELLED);
+	tell_resized(arena, header, word,
+		     span_of_block(arena, block)->shape == MMVIZ_SHAPE_LABELLED);
 	return block;
 }
 

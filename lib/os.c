@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * os.c - see os.h. Reserved space is PROT_NONE, so that it counts against no overcommit limit; committing is an
- * mprotect, which merges with the committed neighbour.
+ * os.c - see os.h. Reserved space is PROT_NONE, so that it counts against no overcommit limit;
+ * committing is an mprotect, which merges with the committed neighbour.
  */
 #define _GNU_SOURCE
 #include "os.h"
@@ -14,7 +14,8 @@
 void *os_reserve(size_t bytes, size_t alignment)
 {
 	size_t asked = bytes + alignment;
-	char *raw = mmap(NULL, asked, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *raw =
+		mmap(NULL, asked, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	char *start;
 
 	if (raw == MAP_FAILED) {

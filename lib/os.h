@@ -10,7 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Reserve address space, unreadable until committed; `alignment` is a power of two. NULL with errno. */
+/* Reserve address space, unreadable until committed; `alignment` is a power of two. NULL with
+ * errno. */
 void *os_reserve(size_t bytes, size_t alignment);
 /* Make reserved pages readable and writable. 0 or -errno. */
 int os_commit(void *address, size_t bytes);

@@ -2,31 +2,32 @@
 /*
  * probes.c - the probe functions and their .note.stapsdt notes, in assembly.
  *
- * A note (systemtap's sys/sdt.h, version 3) holds the address of the nop, of .stapsdt.base and of the semaphore, then
- * provider, probe and argument descriptions, each NUL-terminated: "8@%rdi" is an unsigned argument of 8 bytes in rdi.
- * The semaphores are the first bytes of the registry, so that a reader finds the registry through any note.
+ * A note (systemtap's sys/sdt.h, version 3) holds the address of the nop, of .stapsdt.base and of
+ * the semaphore, then provider, probe and argument descriptions, each NUL-terminated: "8@%rdi" is
+ * an unsigned argument of 8 bytes in rdi. The semaphores are the first bytes of the registry, so
+ * that a reader finds the registry through any note.
  */
 #include "probes.h"
 
 #include <stddef.h>
 
 #define TEXT_(x) #x
-#define TEXT(x) TEXT_(x)
+#define TEXT(x)	 TEXT_(x)
 
 #if defined(__x86_64__)
 #define ENTRY "endbr64\n"
-#define A0 "8@%rdi"
-#define A1 " 8@%rsi"
-#define A2 " 8@%rdx"
+#define A0    "8@%rdi"
+#define A1    " 8@%rsi"
+#define A2    " 8@%rdx"
 #define A3_32 " 4@%ecx"
-#define A4 " 8@%r8"
+#define A4    " 8@%r8"
 #elif defined(__aarch64__)
 #define ENTRY "bti c\n"
-#define A0 "8@x0"
-#define A1 " 8@x1"
-#define A2 " 8@x2"
+#define A0    "8@x0"
+#define A1    " 8@x1"
+#define A2    " 8@x2"
 #define A3_32 " 4@x3"
-#define A4 " 8@x4"
+#define A4    " 8@x4"
 #else
 #error "mmviz knows the probe registers of x86-64 and aarch64 only"
 #endif
@@ -39,23 +40,24 @@
 		".balign 16\n"                                                                     \
 		"mmviz_probe_" #name ":\n"                                                         \
 		".cfi_startproc\n" ENTRY "990:	nop\n"                                              \
-		"	ret\n"                                                                     \
+		"	ret\n"                                                                           \
 		".cfi_endproc\n"                                                                   \
 		".size mmviz_probe_" #name ", . - mmviz_probe_" #name "\n"                         \
 		".popsection\n"                                                                    \
 		".pushsection .note.stapsdt,\"\",@note\n"                                          \
-		"	.balign 4\n"                                                               \
-		"	.4byte 992f - 991f, 994f - 993f, 3\n"                                      \
-		"991:	.asciz \"stapsdt\"\n"                                                       \
-		"992:	.balign 4\n"                                                                \
-		"993:	.8byte 990b\n"                                                              \
-		"	.8byte _.stapsdt.base\n"                                                   \
-		"	.8byte registry_here + " TEXT(semaphore_offset) "\n"                       \
-		"	.asciz \"mmviz\"\n"                                                        \
-		"	.asciz \"" #name "\"\n"                                                    \
-		"	.asciz \"" arguments "\"\n"                                                \
-		"994:	.balign 4\n"                                                                \
-		".popsection\n")
+		"	.balign 4\n"                                                                     \
+		"	.4byte 992f - 991f, 994f - 993f, 3\n"                                            \
+		"991:	.asciz \"stapsdt\"\n"                                                        \
+		"992:	.balign 4\n"                                                                 \
+		"993:	.8byte 990b\n"                                                               \
+		"	.8byte _.stapsdt.base\n"                                                         \
+		"	.8byte registry_here + " TEXT(                                             \
+			semaphore_offset) "\n"                                                     \
+					  "	.asciz \"mmviz\"\n"                                    \
+					  "	.asciz \"" #name "\"\n"                            \
+					  "	.asciz \"" arguments "\"\n"                        \
+					  "994:	.balign 4\n"                                       \
+					  ".popsection\n")
 
 /* Tools correct the notes' addresses by how far this section was moved after linking (prelink). */
 __asm__(".pushsection .stapsdt.base,\"aG\",@progbits,.stapsdt.base,comdat\n"

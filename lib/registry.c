@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * registry.c - see registry.h. The context table is an array in reserved space that grows in place (readers keep its
- * address); an open-addressing index of ids, at most half full, finds entries by content.
+ * registry.c - see registry.h. The context table is an array in reserved space that grows in place
+ * (readers keep its address); an open-addressing index of ids, at most half full, finds entries by
+ * content.
  */
 #define _GNU_SOURCE
 #include "registry.h"
@@ -21,7 +22,8 @@ struct mmviz_registry registry_here __attribute__((section(".probes"), aligned(6
 	.abi_version = MMVIZ_ABI_VERSION,
 	.registry_bytes = sizeof(struct mmviz_registry),
 };
-extern struct mmviz_registry mmviz_registry __attribute__((alias("registry_here"), visibility("default")));
+extern struct mmviz_registry mmviz_registry
+	__attribute__((alias("registry_here"), visibility("default")));
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -57,7 +59,8 @@ uint32_t registry_arena_new_id(void)
 
 struct mmviz_arena *registry_arena_at(unsigned slot)
 {
-	return (struct mmviz_arena *)__atomic_load_n(&registry_here.arena_addr[slot], __ATOMIC_ACQUIRE);
+	return (struct mmviz_arena *)__atomic_load_n(&registry_here.arena_addr[slot],
+						     __ATOMIC_ACQUIRE);
 }
 
 struct mmviz_arena *registry_arena_of(const void *address)
@@ -118,7 +121,8 @@ static void thread_leave(void *argument)
 	registry_unlock();
 }
 
-/* fork: hold every lock across it, so that the child finds whole books (lock order: registry, then arenas by slot). */
+/* fork: hold every lock across it, so that the child finds whole books (lock order: registry, then
+ * arenas by slot). */
 static void fork_prepare(void)
 {
 	registry_lock();
@@ -136,8 +140,8 @@ static void fork_release(void)
 }
 
 /*
- * The child has one thread. Its own heaps go on with empty logs; the others may have stopped in mid-operation and are
- * never adopted, so what they cached is out of use in the child.
+ * The child has one thread. Its own heaps go on with empty logs; the others may have stopped in
+ * mid-operation and are never adopted, so what they cached is out of use in the child.
  */
 static void fork_child(void)
 {
@@ -199,7 +203,8 @@ struct growing {
 	size_t used_bytes, committed_bytes, reserved_bytes;
 };
 
-static struct growing contexts = {.reserved_bytes = (size_t)MMVIZ_CONTEXTS_MAX * sizeof(struct mmviz_context)};
+static struct growing contexts = {.reserved_bytes = (size_t)MMVIZ_CONTEXTS_MAX *
+						    sizeof(struct mmviz_context)};
 static struct growing texts = {.reserved_bytes = 1ULL << 30};
 static struct {
 	uint32_t *ids; /* 0: empty */
@@ -261,7 +266,8 @@ static uint32_t *index_slot(const struct mmviz_context *wanted)
 	uint32_t mask = index_of_contexts.size - 1;
 	uint32_t slot = (uint32_t)hash_context(wanted) & mask;
 
-	while (index_of_contexts.ids[slot] && !same_context(context_at(index_of_contexts.ids[slot]), wanted))
+	while (index_of_contexts.ids[slot] &&
+	       !same_context(context_at(index_of_contexts.ids[slot]), wanted))
 		slot = (slot + 1) & mask;
 	return &index_of_contexts.ids[slot];
 }
@@ -369,7 +375,8 @@ const char *registry_context_name(uint32_t id)
 
 void registry_mark(const char *text)
 {
-	struct mmviz_context wanted = {(uint64_t)text, (uint32_t)strnlen(text, UINT16_MAX), MMVIZ_CONTEXT_TAG};
+	struct mmviz_context wanted = {(uint64_t)text, (uint32_t)strnlen(text, UINT16_MAX),
+				       MMVIZ_CONTEXT_TAG};
 	uint64_t number;
 
 	registry_lock();

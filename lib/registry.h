@@ -2,10 +2,11 @@
 /*
  * registry.h - the one global object of the library: what a reader in another process starts from.
  *
- * Owns the registry, the context table (tags, call sites), the marks, and the list of threads with their heaps. Every
- * entry is whole before the count or slot that publishes it is stored (release; a reader's acquire is its remote read of
- * the count before the entry). Nothing is ever moved or taken back but arena slots, cleared before the arena is unmapped.
- * One lock for all of it, taken before any arena's lock.
+ * Owns the registry, the context table (tags, call sites), the marks, and the list of threads with
+ * their heaps. Every entry is whole before the count or slot that publishes it is stored (release;
+ * a reader's acquire is its remote read of the count before the entry). Nothing is ever moved or
+ * taken back but arena slots, cleared before the arena is unmapped. One lock for all of it, taken
+ * before any arena's lock.
  */
 #ifndef MMVIZ_LIB_REGISTRY_H
 #define MMVIZ_LIB_REGISTRY_H
@@ -31,19 +32,21 @@ int registry_arena_slot(void);
 void registry_arena_publish(int slot, struct mmviz_arena *arena);
 /* Clear the slot here and in every thread's table. Caller locks. */
 void registry_arena_retract(int slot);
-struct mmviz_arena *registry_arena_at(unsigned slot); /* NULL: empty */
+struct mmviz_arena *registry_arena_at(unsigned slot);	    /* NULL: empty */
 struct mmviz_arena *registry_arena_of(const void *address); /* that holds the address, or NULL */
-uint32_t registry_arena_new_id(void); /* caller locks */
+uint32_t registry_arena_new_id(void);			    /* caller locks */
 
 /* ------------------------------------------------------------------ threads */
 
 /*
- * The calling thread's heap of each arena, by slot. A thread without one sees a table of NULLs, so that the fast path
- * has one test only.
+ * The calling thread's heap of each arena, by slot. A thread without one sees a table of NULLs, so
+ * that the fast path has one test only.
  */
-extern __thread struct heap **thread_heaps __attribute__((tls_model("initial-exec"), visibility("hidden")));
+extern __thread struct heap **thread_heaps
+	__attribute__((tls_model("initial-exec"), visibility("hidden")));
 
-/* Give the calling thread a table of its own; its heaps go to their arenas' pools when it ends. 0 or -errno. */
+/* Give the calling thread a table of its own; its heaps go to their arenas' pools when it ends. 0
+ * or -errno. */
 int registry_thread_join(void);
 
 /* ------------------------------------------------------------------ contexts */

@@ -22,13 +22,16 @@ static uint64_t next_random(struct heap *heap)
 	return heap->random * 0x2545f4914f6cdd1dULL;
 }
 
-/* -ln(u) for u in (0, 1], in 16.16 fixed point, without libm: u = 2^-k * m; ln m by a quadratic, good to 0.5 %. */
+/* -ln(u) for u in (0, 1], in 16.16 fixed point, without libm: u = 2^-k * m; ln m by a quadratic,
+ * good to 0.5 %. */
 static uint64_t exponential_16(uint64_t random)
 {
 	uint64_t bits = random >> 11 | 1; /* 53 bits */
 	unsigned leading = (unsigned)__builtin_clzl(bits) - 11;
-	uint64_t m = (bits << leading >> (53 - 17)) & 0xffff; /* u = 2^-(leading + 1) * (1 + m / 65536) */
-	uint64_t log2_m = m + (m * (65536 - m) >> 16) * 22543 / 65536; /* log2(1 + x) = x + 0.344 x (1 - x) */
+	uint64_t m = (bits << leading >> (53 - 17)) &
+		     0xffff; /* u = 2^-(leading + 1) * (1 + m / 65536) */
+	uint64_t log2_m =
+		m + (m * (65536 - m) >> 16) * 22543 / 65536; /* log2(1 + x) = x + 0.344 x (1 - x) */
 
 	return ((uint64_t)(leading + 1) * 65536 - log2_m) * 45426 >> 16; /* times ln 2 */
 }
@@ -53,6 +56,6 @@ void sample_alloc(struct heap *heap, struct mmviz_header *header)
 		return;
 	header->word |= MMVIZ_WORD_SAMPLED;
 	header->check = mmviz_check_word((uint64_t)header, header->word);
-	mmviz_probe_sample(heap->log.arena_id, (uint64_t)(header + 1), bytes, mmviz_word_context(header->word),
-			   weight);
+	mmviz_probe_sample(heap->log.arena_id, (uint64_t)(header + 1), bytes,
+			   mmviz_word_context(header->word), weight);
 }

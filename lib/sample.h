@@ -2,9 +2,10 @@
 /*
  * sample.h - a Poisson process over allocated bytes: which allocations the `sample` probe tells of.
  *
- * Each heap counts bytes down to its next sample; distances are exponential with the mean that the registry's control
- * word says, so every byte has the same chance and estimates are unbiased (as in tcmalloc's and heapprofd's samplers).
- * Runs only while the probe's semaphore is raised. Owner's thread.
+ * Each heap counts bytes down to its next sample; distances are exponential with the mean that the
+ * registry's control word says, so every byte has the same chance and estimates are unbiased (as in
+ * tcmalloc's and heapprofd's samplers). Runs only while the probe's semaphore is raised. Owner's
+ * thread.
  */
 #ifndef MMVIZ_LIB_SAMPLE_H
 #define MMVIZ_LIB_SAMPLE_H

@@ -2,14 +2,17 @@
 /*
  * span.h - extents cut into cells of one size class.
  *
- *	span            + 64                                bump
- *	| head 64 bytes | cell 0 | cell 1 | ... | cell n-1 | never used ... |
+ *	start                        bump
+ *	| cell 0 | cell 1 | ... | cell n-1 | never used ... |        the head lies in the arena's
+ *table of heads
  *
- * A span belongs to one heap; only that heap's thread takes and gives cells. A freed cell is CACHED: its header's word
- * links the span's free list (place within the span, 0 ends) and its check word is kept true, so that a stray write is
- * found before the link is followed. A small or medium span is aligned to its size: masking a block's address finds it.
+ * A span belongs to one heap; only that heap's thread takes and gives cells. A freed cell is
+ *CACHED: its header's word links a free list (the place of the next header in the arena, 0 ends)
+ *and its check word is kept true, so that a stray write is found before the link is followed. The
+ *list is its heap's magazine or the span's own.
  *
- *	cells == bump_cells + never used;   bump_cells == used_cells + length of the free list
+ *	bump_cells == used_cells + length of the span's free list
+ *	used_cells == live + returned + those in the heap's magazine
  */
 #ifndef MMVIZ_LIB_SPAN_H
 #define MMVIZ_LIB_SPAN_H
@@ -19,10 +22,10 @@
 #include <stdint.h>
 #include <mmviz/abi.h>
 
-enum span_flag { /* mmviz_span.flags */
-	SPAN_ACTIVE = 1,  /* its heap takes cells from it now */
-	SPAN_LISTED = 2,  /* in its heap's list of spans with room */
-	SPAN_GUARDED = 4, /* of an arena with guard bytes */
+enum span_flag {		   /* mmviz_span.flags */
+		 SPAN_ACTIVE = 1,  /* its heap takes cells from it now */
+		 SPAN_LISTED = 2,  /* in its heap's list of spans with room */
+		 SPAN_GUARDED = 4, /* of an arena with guard bytes */
 };
 
 struct span_kind {
@@ -30,42 +33,50 @@ struct span_kind {
 	uint32_t bytes; /* of the whole span */
 };
 
-/* Write the head of a new, empty span. */
-void span_init(struct mmviz_span *span, const struct span_kind *kind, uint32_t owner_heap);
+/* Write the head of a new, empty span that begins at `start`. */
+void span_init(struct mmviz_span *span, const struct span_kind *kind, void *start,
+	       uint32_t owner_heap);
 
 static inline struct mmviz_header *span_header(const struct mmviz_span *span, uint32_t cell)
 {
-	return (struct mmviz_header *)((char *)span + span->first_header_bytes + (size_t)cell * span->cell_bytes);
-}
-static inline struct mmviz_span *span_of(const void *block, unsigned span_shift)
-{
-	return (struct mmviz_span *)((uintptr_t)block >> span_shift << span_shift);
+	return (struct mmviz_header *)(span->start_addr + span->first_header_bytes +
+				       (uint64_t)cell * span->cell_bytes);
 }
 /* A large block's head lies at the start of the unit of the byte before the payload. */
 static inline struct mmviz_span *span_of_large(const void *block)
 {
 	return (struct mmviz_span *)(((uintptr_t)block - 1) & ~(uintptr_t)(MMVIZ_UNIT_BYTES - 1));
 }
-static inline bool span_has_room(const struct mmviz_span *span)
-{
-	return span->free_place || span->bump_cells < span->cells;
-}
 static inline size_t span_usable_bytes(const struct mmviz_span *span)
 {
 	if (span->fit != MMVIZ_FIT_LARGE)
 		return mmviz_class_payload_bytes(span->size_class);
-	return (size_t)span->units * MMVIZ_UNIT_BYTES - span->first_header_bytes - MMVIZ_HEADER_BYTES;
+	return (size_t)span->units * MMVIZ_UNIT_BYTES - span->first_header_bytes -
+	       MMVIZ_HEADER_BYTES;
 }
 
-/* Give a cell back: CACHED, and the head of the free list. The caller looks after used_cells. */
-static inline void span_push(struct mmviz_span *span, struct mmviz_header *header, uint64_t word)
+/* Write what a freed header says: context and incarnation stay. */
+static inline void span_write_freed(struct mmviz_header *header, unsigned life, unsigned fit,
+				    uint32_t link)
 {
-	uint64_t kept = word & ((1ULL << 28) - 4) & ~MMVIZ_WORD_SAMPLED;
+	header->freed.life_fit = (uint8_t)(fit << 2 | life);
+	header->freed.link = link;
+	header->check = mmviz_check_link((uint64_t)header, link, life);
+}
 
-	word = (uint64_t)span->free_place << 28 | kept | MMVIZ_LIFE_CACHED;
-	header->word = word;
-	header->check = mmviz_check_word((uint64_t)header, word);
-	span->free_place = (uint32_t)((char *)header - (char *)span) >> MMVIZ_PLACE_SHIFT;
+/* Push a cell onto the free list whose top is *top_place. */
+static inline void span_push(uint32_t *top_place, struct mmviz_header *header, uint32_t place,
+			     unsigned fit)
+{
+	span_write_freed(header, MMVIZ_LIFE_CACHED, fit, *top_place);
+	*top_place = place;
+}
+
+/* Whether a header is what a free list may lead to. */
+static inline bool span_is_cached(const struct mmviz_header *header)
+{
+	return header->check ==
+	       mmviz_check_link((uint64_t)header, header->freed.link, MMVIZ_LIFE_CACHED);
 }
 
 /* Smallest class whose payload holds `bytes` (1 .. 32768). */

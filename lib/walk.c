@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * walk.c - reading an arena by its unit map, span heads and headers, in our own process: walk and stats.
+ * walk.c - reading an arena by its unit map, span heads and headers, in our own process: walk and
+ * stats.
  *
  * Holds the arena's lock, so that spans stay where they are; cells may change under the walk.
  */
@@ -11,14 +12,15 @@
 
 /* Visits span after span, large blocks too, in address order, until non-zero. Caller locks. */
 static int each_span(const struct mmviz_arena *arena,
-		     int (*visit)(const struct mmviz_arena *arena, const struct mmviz_span *span, void *context),
+		     int (*visit)(const struct mmviz_arena *arena, const struct mmviz_span *span,
+				  void *context),
 		     void *context)
 {
 	uint32_t unit = 0, end = (uint32_t)arena->head.frontier_units;
 	int result = 0;
 
 	while (unit < end && !result) {
-		const struct mmviz_span *span = arena_unit_address(arena, unit);
+		const struct mmviz_span *span = arena_head_at(arena, unit);
 
 		if (arena->map[unit] >= MMVIZ_UNIT_LARGE) {
 			result = visit(arena, span, context);
@@ -37,7 +39,8 @@ struct walk {
 	void *context;
 };
 
-static int visit_cells(const struct mmviz_arena *arena, const struct mmviz_span *span, void *context)
+static int visit_cells(const struct mmviz_arena *arena, const struct mmviz_span *span,
+		       void *context)
 {
 	const struct walk *walk = context;
 	int result = 0;
@@ -50,7 +53,9 @@ static int visit_cells(const struct mmviz_arena *arena, const struct mmviz_span 
 			.bytes = mmviz_word_bytes(header->word),
 			.usable_bytes = span_usable_bytes(span),
 			.tag = registry_context_name(mmviz_word_context(header->word)),
-			.label = span->shape == MMVIZ_SHAPE_LABELLED ? (const char *)header - MMVIZ_LABEL_BYTES : "",
+			.label = span->shape == MMVIZ_SHAPE_LABELLED
+					 ? (const char *)header - MMVIZ_LABEL_BYTES
+					 : "",
 			.context = mmviz_word_context(header->word),
 			.owner_heap = span->owner_heap,
 			.incarnation = header->incarnation,
@@ -81,8 +86,9 @@ static int count_span(const struct mmviz_arena *arena, const struct mmviz_span *
 {
 	struct mmviz_stats *stats = context;
 	uint64_t all = (uint64_t)span->units << MMVIZ_UNIT_SHIFT;
-	uint64_t header = span->shape == MMVIZ_SHAPE_LABELLED ? MMVIZ_HEADER_BYTES + MMVIZ_LABEL_BYTES
-							       : MMVIZ_HEADER_BYTES;
+	uint64_t header = span->shape == MMVIZ_SHAPE_LABELLED
+				  ? MMVIZ_HEADER_BYTES + MMVIZ_LABEL_BYTES
+				  : MMVIZ_HEADER_BYTES;
 
 	(void)arena;
 	stats->spans += span->fit != MMVIZ_FIT_LARGE;
@@ -115,7 +121,8 @@ int mmviz_arena_stats(struct mmviz_arena *arena, struct mmviz_stats *out)
 	stats.capacity_bytes = arena->head.capacity_bytes;
 	stats.committed_bytes = arena->head.committed_units << MMVIZ_UNIT_SHIFT;
 	stats.free_bytes = arena->extents.free_units << MMVIZ_UNIT_SHIFT;
-	stats.largest_free_bytes = (uint64_t)extent_tree_largest(&arena->extents) << MMVIZ_UNIT_SHIFT;
+	stats.largest_free_bytes = (uint64_t)extent_tree_largest(&arena->extents)
+				   << MMVIZ_UNIT_SHIFT;
 	for (uint32_t unit = 0; unit < arena->head.frontier_units; unit++)
 		stats.meta_bytes += arena->map[unit] == MMVIZ_UNIT_META ? MMVIZ_UNIT_BYTES : 0;
 	for (const struct heap *heap = arena_heap_first(arena); heap; heap = heap_next(heap)) {

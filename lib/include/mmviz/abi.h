@@ -62,7 +62,7 @@
 #define MMVIZ_SPAN_HEAD_BYTES	   64u
 #define MMVIZ_CAPACITY_MAX_BYTES   (1ULL << 36) /* places have 32 bits */
 #define MMVIZ_CONTEXTS_MAX	   (1u << 23)	/* context ids have 23 bits */
-#define MMVIZ_WORD_SAMPLED	   (1ULL << 27)
+#define MMVIZ_WORD_SAMPLED	   (1ULL << 31)
 #define MMVIZ_ARENAS_MAX	   256u /* at one time in one process */
 #define MMVIZ_MARKS_MAX		   256u /* the newest ones are kept */
 #define MMVIZ_NAME_BYTES	   64u
@@ -73,16 +73,28 @@
 /* ------------------------------------------------------------------ block header */
 
 /*
- * word   bits  0..1  life: enum mmviz_life
- *        bits  2..3  fit: enum mmviz_fit
- *        bits  4..26 context id
- *        bit  27     sampled: the `sample` probe told of this block, `sample_free` will tell of its
- * end bits 28..63 life LIVE: requested bytes; otherwise the owner's own link check        live:
- * mmviz_check_word(header address, word); ties the header to its address incarnation  low 32 bits
- * of the owner heap's seq when the block was born
+ * word   bits  0..1   life: enum mmviz_life
+ *        bits  2..3   fit: enum mmviz_fit
+ *        bits  4..7   LIVE: the low four bits of the requested bytes
+ *        bits  8..30  context id; kept when the block is freed
+ *        bit   31     sampled: the `sample` probe told of this block, `sample_free` will tell of
+ * its end bits 32..63  LIVE: requested bytes / 16; freed: link, the place of the next header of a
+ * free list check        LIVE: mmviz_check_word(header address, word); freed: mmviz_check_link(...)
+ * incarnation  low 32 bits of the number of the block's ALLOC event, in the log of the heap where
+ * it was born
+ *
+ * A free stores `life_fit`, `link` and `check` and depends on nothing that it read from the header:
+ * so the processor need not wait for the header's cache line before it goes on.
  */
 struct mmviz_header {
-	uint64_t word;	      /*  0 */
+	union {
+		uint64_t word; /*  0 */
+		struct {
+			uint8_t life_fit; /* 0 */
+			uint8_t context[3];
+			uint32_t link; /*  4 */
+		} freed;
+	};
 	uint32_t check;	      /*  8 */
 	uint32_t incarnation; /* 12 */
 };
@@ -106,7 +118,8 @@ enum mmviz_fit {
 static inline uint64_t mmviz_word_make(uint64_t bytes, uint32_t context, unsigned fit,
 				       unsigned life)
 {
-	return bytes << 28 | (uint64_t)context << 4 | (uint64_t)fit << 2 | life;
+	return bytes >> 4 << 32 | (uint64_t)context << 8 | (bytes & 15) << 4 | (uint64_t)fit << 2 |
+	       life;
 }
 static inline unsigned mmviz_word_life(uint64_t word)
 {
@@ -118,16 +131,31 @@ static inline unsigned mmviz_word_fit(uint64_t word)
 }
 static inline uint32_t mmviz_word_context(uint64_t word)
 {
-	return (uint32_t)(word >> 4) & 0x7fffffu;
+	return (uint32_t)(word >> 8) & 0x7fffffu;
 }
 static inline uint64_t mmviz_word_bytes(uint64_t word)
 {
-	return word >> 28;
+	return word >> 32 << 4 | (word >> 4 & 15);
 }
 /* Multiplicative hashing (Knuth, TAOCP 6.4); the high half depends on every bit of both inputs. */
 static inline uint32_t mmviz_check_word(uint64_t header_addr, uint64_t word)
 {
 	return (uint32_t)(((header_addr ^ word) * 0x9e3779b97f4a7c15ULL) >> 32);
+}
+
+/* The check word of a freed block. */
+static inline uint32_t mmviz_check_link(uint64_t header_addr, uint32_t link, unsigned life)
+{
+	return mmviz_check_word(header_addr, (uint64_t)link << 32 | life);
+}
+/* Whether a header's check word fits what the header says, whatever its life. */
+static inline int mmviz_header_is_whole(const struct mmviz_header *header, uint64_t header_addr)
+{
+	unsigned life = mmviz_word_life(header->word);
+
+	return header->check == (life == MMVIZ_LIFE_LIVE
+					 ? mmviz_check_word(header_addr, header->word)
+					 : mmviz_check_link(header_addr, header->freed.link, life));
 }
 
 /* ------------------------------------------------------------------ size classes */
@@ -191,11 +219,12 @@ struct mmviz_span {
 	uint8_t shape;		     /* 25 enum mmviz_shape */
 	uint8_t fit;		     /* 26 enum mmviz_fit */
 	uint8_t flags;		     /* 27 the owner's */
-	uint32_t free_place; /* 28 the owner's: place of the first free cell's header; 0: none
-			      */
-	uint32_t used_cells; /* 32 the owner's: live or returned */
+	uint32_t free_place;	     /* 28 the owner's: its free list's first header; 0: none */
+	uint32_t used_cells;	     /* 32 the owner's: live, returned, or in its heap's magazine */
 	uint32_t next_unit, prev_unit; /* 36 the owner's list of spans with room */
-	uint32_t reserved[5];	       /* 44 */
+	uint32_t magazine;   /* 44 the owner's: which of its heap's magazines serves the span */
+	uint64_t start_addr; /* 48 of the span */
+	uint64_t reserved;   /* 56 */
 };
 MMVIZ_STATIC_ASSERT(sizeof(struct mmviz_span) == MMVIZ_SPAN_HEAD_BYTES, "span head is 64 bytes");
 
