@@ -166,7 +166,7 @@ test-serve: $(SERVE_TESTS) $(B)/mmviz-bpf $(B)/server_sim ## test the web server
 
 # ---------------------------------------------------------------- tests of user/collect
 ATTACH_TARGETS := $(addprefix $(B)/tests/attach_target,_nopie _pie _shared _static _static_pie _stripped)
-$(B)/tests/attach_target%: tests/attach_target.c $(B)/libmmviz.a $(B)/libmmviz.so
+$(ATTACH_TARGETS): $(B)/tests/attach_target%: tests/attach_target.c $(B)/libmmviz.a $(B)/libmmviz.so
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(CFLAGS_C) $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $< $(TARGET_LINK) -pthread
 $(B)/tests/attach_target_nopie: TARGET_LINK = -no-pie $(B)/libmmviz.a
@@ -188,7 +188,7 @@ test-collect: $(COLLECT_TESTS) $(B)/mmviz-bpf ## test how a process is found, re
 
 # ---------------------------------------------------------------- tests of the library, and all tests
 TEST_CFLAGS = $(CFLAGS_C) -D_GNU_SOURCE -Itests -Ilib
-LIB_TESTS := $(addprefix $(B)/tests/test_,extent_tree)
+LIB_TESTS := $(addprefix $(B)/tests/test_,extent_tree arena)
 UNIT_TESTS = $(LIB_TESTS) $(COLLECT_TESTS) $(MODEL_TESTS) $(SERVE_TESTS)
 
 $(LIB_TESTS:=.o) $(B)/tests/ops.o $(B)/tests/spy.o: $(B)/%.o: %.c
@@ -196,6 +196,21 @@ $(LIB_TESTS:=.o) $(B)/tests/ops.o $(B)/tests/spy.o: $(B)/%.o: %.c
 	$(call say,CC,$<)$(CC) $(TEST_CFLAGS) $(CFLAGS) -c -o $@ $<
 $(LIB_TESTS): %: %.o $(B)/libmmviz.a
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka -pthread
+
+$(B)/tests/test_arena: $(B)/tests/ops.o
+
+# Everything again under the fuzzer's clang: its own objects, with its coverage and the sanitizers.
+FUZZ_SECONDS ?= 60
+FUZZ_FLAGS := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+FUZZ_OBJ   := $(patsubst %.c,$(B)/fuzz/%.o,$(LIB_SRC) tests/ops.c tests/fuzz/fuzz_ops.c)
+$(FUZZ_OBJ): $(B)/fuzz/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,FUZZ,$<)$(CLANG) $(TEST_CFLAGS) -Wno-macro-redefined -O1 $(FUZZ_FLAGS) -c -o $@ $<
+$(B)/fuzz/fuzz_ops: $(FUZZ_OBJ)
+	$(call say,LD,$@)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ -pthread
+fuzz: $(B)/fuzz/fuzz_ops ## random operation streams, guided by coverage, for FUZZ_SECONDS
+	@mkdir -p $(B)/fuzz/corpus
+	$(Q)$(B)/fuzz/fuzz_ops -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -rss_limit_mb=2048 -artifact_prefix=$(B)/fuzz/ $(B)/fuzz/corpus
 
 test: ## every test: units, end to end (root), dashboard; the last line sums up (ONLY='test_*': some of them)
 	$(Q)bench/deps.sh all
