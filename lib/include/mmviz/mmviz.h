@@ -49,7 +49,7 @@ struct mmviz_arena_options {
 
 /*
  * Create an arena that can hold blocks of up to about `capacity_bytes` in total: headers and the
- * arena's books (under 2 %, and 12 KiB for each thread that uses it) come out of it. Memory is
+ * arena's books (under 2 %, and 16 KiB for each thread that uses it) come out of it. Memory is
  * committed when it is first needed. NULL: EINVAL (no name; capacity under 64 KiB or over 64 GiB),
  * ENOMEM, ENFILE (256 arenas exist).
  */
