@@ -171,8 +171,8 @@ static void tell_target_end(struct live *live)
 	server_notice(live->server, "warning", text);
 	if (live->options.verbosity < 0)
 		return;
-	fprintf(talk(live), "%s; its last picture stays on %s until Ctrl-C.\n", text,
-		server_url(live->server));
+	fprintf(talk(live), "%s; its last picture stays on %s%s.\n", text, server_url(live->server),
+		live->options.seconds > 0 ? "" : " until Ctrl-C");
 	fflush(talk(live));
 }
 

@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# serve_life.sh - how the live command begins and ends, and what it says then.
+cd "$(dirname "$0")/../.." || exit 1
+# shellcheck source=tests/e2e/common.sh
+. tests/e2e/common.sh
+need_root
+need_command curl
+
+# run_live SECONDS ARGUMENT...: in the foreground; its status is in $status.
+run_live() {
+	local limit=$1
+	shift
+	status=0
+	timeout -k 5 "$limit" "$BUILD/mmviz-bpf" "$@" >"$scratch/out" 2>"$scratch/err" || status=$?
+}
+
+# start_live ARGUMENT...: in the background; $collector, $url.
+start_live() {
+	: >"$scratch/collector.out"
+	"$BUILD/mmviz-bpf" -p "$sim" --listen 127.0.0.1:0 --no-token "$@" >"$scratch/collector.out" 2>"$scratch/collector.err" &
+	collector=$!
+	started_pids+=("$collector")
+	for _ in $(seq 200); do
+		url=$(grep -o '^http[^ ]*' "$scratch/collector.out") && break
+		kill -0 "$collector" 2>/dev/null || fail "mmviz-bpf ended: $(cat "$scratch/collector.err")"
+		sleep 0.05
+	done
+}
+
+# wait_for SECONDS COMMAND...
+wait_for() {
+	local rounds=$(($1 * 20))
+	shift
+	for _ in $(seq "$rounds"); do
+		"$@" && return
+		sleep 0.05
+	done
+	return 1
+}
+
+says() {
+	grep -q "$1" "$scratch/collector.out"
+}
+is_gone() {
+	! kill -0 "$1" 2>/dev/null
+}
+
+start_sim --seconds 120 --rate 20k --threads 1
+
+echo "  -d ends it, with totals; -q says nothing"
+run_live 20 -p "$sim" -d 1 --listen 127.0.0.1:0
+[ "$status" -eq 0 ] || fail "-d 1 ended with $status: $(cat "$scratch/err")"
+grep -q "^Attached to $sim (server_sim)" "$scratch/out" || fail "no word of the attach: $(cat "$scratch/out")"
+grep -Eq '^Detached: [1-9][0-9]* events seen, 0 lost' "$scratch/out" || fail "no totals: $(cat "$scratch/out")"
+run_live 20 -p "$sim" -d 0.3 -q --listen 127.0.0.1:0
+[ "$status" -eq 0 ] && [ ! -s "$scratch/out" ] && [ ! -s "$scratch/err" ] || fail "-q said: $(cat "$scratch/out" "$scratch/err")"
+run_live 20 -p "$sim" -d 0.3 --json --listen 127.0.0.1:0
+[ "$(wc -l <"$scratch/out")" -eq 1 ] && grep -q '^{"version":1,' "$scratch/out" || fail "--json printed: $(cat "$scratch/out")"
+
+echo "  INT and TERM end it with 0"
+for signal in INT TERM; do
+	start_live
+	kill "-$signal" "$collector"
+	reap "$collector" || fail "SIG$signal: status $?"
+	says '^Detached' || fail "SIG$signal: no totals"
+done
+
+echo "  a taken port, a bad address, a bad token file"
+start_live
+run_live 10 -p "$sim" --listen "${url:7:-1}"
+[ "$status" -eq 1 ] && grep -q 'in use; choose another port: --listen' "$scratch/err" || fail "taken port: $status $(cat "$scratch/err")"
+run_live 10 -p "$sim" --listen nowhere:1
+[ "$status" -eq 1 ] && grep -q "'nowhere:1' is not ADDRESS:PORT" "$scratch/err" || fail "bad address: $status $(cat "$scratch/err")"
+echo 0123456789abcdef0123 >"$scratch/token"
+chmod 644 "$scratch/token"
+run_live 10 -p "$sim" --listen 127.0.0.1:0 --token-file "$scratch/token"
+[ "$status" -eq 1 ] && grep -q "chmod 600" "$scratch/err" || fail "open token file: $status $(cat "$scratch/err")"
+chmod 600 "$scratch/token"
+run_live 10 -p "$sim" --listen 127.0.0.1:0 --token-file "$scratch/token" -d 0.2
+[ "$status" -eq 0 ] && grep -q '?token=0123456789abcdef0123$' "$scratch/out" || fail "token file: $status $(cat "$scratch/err")"
+run_live 10 -p "$sim" --listen 0.0.0.0:0 -d 0.2
+grep -q 'warning: 0.0.0.0:0 can be reached from other machines' "$scratch/err" || fail "no warning of a public address"
+
+echo "  without the web server the collector ends, and says so"
+kill -KILL "$(pgrep -P "$collector")"
+status=0
+reap "$collector" || status=$?
+[ "$status" -eq 1 ] && grep -q 'web server was ended by signal 9' "$scratch/collector.err" || fail "web server killed: $status $(cat "$scratch/collector.err")"
+
+echo "  without the collector the web server ends"
+start_live
+web=$(pgrep -P "$collector")
+kill -KILL "$collector"
+reap "$collector" || true
+wait_for 5 is_gone "$web" || fail "the web server goes on alone"
+
+echo "  after the target's end the last picture stays"
+start_live
+kill -KILL "$sim"
+reap "$sim" || true
+wait_for 10 says 'ended by signal 9' || fail "no word of the target's end: $(cat "$scratch/collector.out")"
+sleep 0.5
+curl -sS -m 5 "${url}metrics" | grep -q '^mmviz_target_up 0' || fail "no metrics after the end"
+curl -sS -m 5 "${url}api/v1/summary" | jq -e '.live_blocks > 0' >/dev/null || fail "no picture after the end"
+kill -INT "$collector"
+reap "$collector" || fail "after the target's end: status $?"
