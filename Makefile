@@ -17,7 +17,7 @@ OPT      ?= -O2 -g
 WERROR   ?= $(if $(CI),-Werror)
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla $(WERROR)
 CFLAGS_C := -std=gnu11 $(OPT) $(WARN) -fno-omit-frame-pointer -MMD -MP -Ilib/include
-LIB_CFLAGS  := $(CFLAGS_C) -Wconversion -Ilib -fPIC -fvisibility=hidden
+LIB_CFLAGS  := $(CFLAGS_C) -momit-leaf-frame-pointer -Wconversion -Ilib -fPIC -fvisibility=hidden
 USER_CFLAGS = $(CFLAGS_C) -Iuser -Ibpf -I$(B)/gen
 BPF_CFLAGS  := -target bpf -O2 -g -Wall -Wextra -Wno-unused-parameter $(WERROR) -Ivmlinux -Ilib/include -I/usr/include/$(shell $(CC) -print-multiarch) -D__TARGET_ARCH_x86
 

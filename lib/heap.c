@@ -329,12 +329,13 @@ struct mmviz_header *heap_take_slow(struct heap *heap, unsigned number)
 
 /* ------------------------------------------------------------------ call sites */
 
-uint32_t heap_site_slow(struct heap *heap, const void *return_address)
+uint32_t heap_site(struct heap *heap, const void *return_address)
 {
-	uint32_t slot = (uint32_t)((uint64_t)return_address * 0x9e3779b97f4a7c15ULL >> 59) &
-			(HEAP_SITES - 1);
+	uint32_t slot = heap_site_slot(return_address);
 
-	heap->site_ids[slot] = registry_intern_site(return_address);
-	heap->site_pcs[slot] = return_address;
+	if (heap->site_pcs[slot] != return_address) {
+		heap->site_ids[slot] = registry_intern_site(return_address);
+		heap->site_pcs[slot] = return_address;
+	}
 	return heap->site_ids[slot];
 }

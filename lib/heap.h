@@ -79,17 +79,20 @@ struct mmviz_header *heap_take_slow(struct heap *heap, unsigned magazine);
 void heap_halve(struct heap *heap, unsigned magazine);
 /* Hand a block over to its owner. */
 void heap_return(struct heap *owner, struct mmviz_header *header);
-/* The context of an untagged call. */
-uint32_t heap_site_slow(struct heap *heap, const void *return_address);
+/* The context of an untagged call: looked up, or interned. */
+uint32_t heap_site(struct heap *heap, const void *return_address);
 
-static inline uint32_t heap_site(struct heap *heap, const void *return_address)
+static inline uint32_t heap_site_slot(const void *return_address)
 {
-	uint32_t slot = (uint32_t)((uint64_t)return_address * 0x9e3779b97f4a7c15ULL >> 59) &
-			(HEAP_SITES - 1);
+	return (uint32_t)((uint64_t)return_address * 0x9e3779b97f4a7c15ULL >> 59) &
+	       (HEAP_SITES - 1);
+}
+/* 0: not in the heap's cache of call sites. */
+static inline uint32_t heap_site_cached(const struct heap *heap, const void *return_address)
+{
+	uint32_t slot = heap_site_slot(return_address);
 
-	if (__builtin_expect(heap->site_pcs[slot] == return_address, 1))
-		return heap->site_ids[slot];
-	return heap_site_slow(heap, return_address);
+	return heap->site_pcs[slot] == return_address ? heap->site_ids[slot] : 0;
 }
 
 static inline uint32_t heap_place(const struct heap *heap, const void *address)
@@ -110,13 +113,15 @@ static inline struct mmviz_span *heap_span(const struct heap *heap, const void *
 				     (address >> heap->small_shift) * sizeof(struct mmviz_span));
 }
 
+/* The cell that was freed last; NULL: the magazine is empty (or damaged), heap_take_slow knows
+ * more. */
 static inline struct mmviz_header *heap_take(struct heap *heap, unsigned size_class, unsigned shape)
 {
 	struct magazine *magazine = &heap->magazines[shape * MMVIZ_CLASSES + size_class];
 	struct mmviz_header *header = heap_header(heap, magazine->top_place);
 
 	if (__builtin_expect(!magazine->top_place || !span_is_cached(header), 0))
-		return heap_take_slow(heap, shape * MMVIZ_CLASSES + size_class);
+		return NULL;
 	magazine->top_place = header->freed.link;
 	magazine->room_cells++;
 	return header;

@@ -42,9 +42,9 @@ static const char *text_of(struct mmviz_header *header, uint32_t context, bool i
 	return is_labelled ? label_of(header) : registry_context_name(context);
 }
 
-/* Somebody listens: log the ALLOC, fire the per-event probe, sample. */
-static noinline void tell_alloc(struct heap *heap, struct mmviz_header *header, bool is_labelled,
-				listeners_alloc listeners)
+/* Somebody listens: log the ALLOC, fire the per-event probe, sample. Returns the block. */
+static noinline void *tell_alloc(struct heap *heap, struct mmviz_header *header, bool is_labelled,
+				 listeners_alloc listeners)
 {
 	uint64_t word = header->word, bytes = mmviz_word_bytes(word), arena_id = heap->log.arena_id;
 	uint32_t context = mmviz_word_context(word);
@@ -67,6 +67,7 @@ static noinline void tell_alloc(struct heap *heap, struct mmviz_header *header, 
 				  text_of(header, context, is_labelled));
 	if (LISTENS_SAMPLE(listeners))
 		sample_alloc(heap, header);
+	return header + 1;
 }
 
 /* Somebody listens to a block's end: the event was logged already. */
@@ -83,15 +84,11 @@ static noinline void tell_freed(uint64_t arena_id, struct mmviz_header *header, 
 					context, sample_period_bytes());
 }
 
-static inline void tell_free(struct heap *heap, struct mmviz_header *header, uint64_t word,
-			     bool is_labelled)
+/* What a free of the heap's own block still has to do when it is not only counted: log it, tell it,
+ * halve the magazine. */
+static noinline void free_told(struct heap *heap, struct mmviz_header *header, uint64_t word,
+			       const struct mmviz_span *span, listeners_free listeners)
 {
-	listeners_free listeners = listeners_of_free();
-
-	if (likely(!listeners)) {
-		log_count(heap, 1);
-		return;
-	}
 	if (LISTENS_BATCH_FREE(listeners))
 		log_one(heap,
 			mmviz_event_what(MMVIZ_EVENT_FREE, mmviz_word_context(word),
@@ -100,7 +97,25 @@ static inline void tell_free(struct heap *heap, struct mmviz_header *header, uin
 	else
 		log_count(heap, 1);
 	if (LISTENS_FREE(listeners) || LISTENS_SAMPLE_FREE(listeners))
-		tell_freed(heap->log.arena_id, header, word, is_labelled, listeners);
+		tell_freed(heap->log.arena_id, header, word, span->shape == MMVIZ_SHAPE_LABELLED,
+			   listeners);
+	if (heap->magazines[span->magazine].room_cells <= 0)
+		heap_halve(heap, span->magazine);
+}
+
+/* A block of the heap's own goes back to its magazine. */
+static inline void free_own(struct heap *heap, struct mmviz_header *header, uint64_t word,
+			    const struct mmviz_span *span)
+{
+	bool is_full = heap_give(heap, span, header);
+	listeners_free listeners;
+
+	STEP();
+	listeners = listeners_of_free();
+	if (unlikely(listeners || is_full))
+		free_told(heap, header, word, span, listeners);
+	else
+		log_count(heap, 1);
 }
 
 /* ------------------------------------------------------------------ a block is born */
@@ -142,10 +157,9 @@ static inline void *block_born(struct heap *heap, struct mmviz_header *header, u
 	write_header(header, word, heap->log.seq);
 	listeners = listeners_of_alloc();
 #endif
-	if (likely(!listeners))
-		log_count(heap, is_labelled ? 3 : 1);
-	else
-		tell_alloc(heap, header, is_labelled, listeners);
+	if (unlikely(listeners))
+		return tell_alloc(heap, header, is_labelled, listeners);
+	log_count(heap, is_labelled ? 3 : 1);
 	return header + 1;
 }
 
@@ -235,6 +249,8 @@ static noinline void *alloc_wish(struct mmviz_arena *arena, struct wish *wish)
 		size_class = class_for(room_bytes, wish->shape);
 		header = heap_take(heap, size_class, wish->shape);
 		if (!header)
+			header = heap_take_slow(heap, wish->shape * MMVIZ_CLASSES + size_class);
+		if (!header)
 			return out_of_memory(arena);
 		if (wish->label)
 			memcpy(label_of(header), wish->label, MMVIZ_LABEL_BYTES);
@@ -257,6 +273,8 @@ static noinline void *alloc_general(struct mmviz_arena *arena, size_t bytes, uin
 	return alloc_wish(arena, &wish);
 }
 
+/* The way in for most: everything rarer leaves by a tail call, so that nothing is saved and
+ * restored here. */
 static inline void *alloc_plain(struct mmviz_arena *arena, size_t bytes, uint32_t context,
 				const void *site)
 {
@@ -265,14 +283,17 @@ static inline void *alloc_plain(struct mmviz_arena *arena, size_t bytes, uint32_
 	unsigned size_class;
 
 	context &= CONTEXT_MASK;
-	if (unlikely(!heap || bytes > heap->cell_max_bytes || !heap->cell_max_bytes))
+	if (unlikely(!heap || bytes - 1 >= heap->cell_max_bytes))
 		return alloc_general(arena, bytes, context, site);
-	if (!context)
-		context = heap_site(heap, site);
-	size_class = span_class_of(bytes + !bytes);
+	if (!context) {
+		context = heap_site_cached(heap, site);
+		if (unlikely(!context))
+			return alloc_general(arena, bytes, 0, site);
+	}
+	size_class = span_class_of(bytes);
 	header = heap_take(heap, size_class, MMVIZ_SHAPE_PLAIN);
 	if (unlikely(!header))
-		return out_of_memory(arena);
+		return alloc_general(arena, bytes, context, site);
 	return block_born(
 		heap, header,
 		mmviz_word_make(bytes, context, size_class >= heap->medium_class, MMVIZ_LIFE_LIVE),
@@ -414,7 +435,6 @@ static noinline void free_general(struct mmviz_arena *arena, void *block, const 
 	uint64_t word = header->word;
 	unsigned fit = mmviz_word_fit(word);
 	struct mmviz_span *span;
-	bool is_long;
 
 	if (!guard_check(arena, block, word, site))
 		return;
@@ -427,11 +447,7 @@ static noinline void free_general(struct mmviz_arena *arena, void *block, const 
 		free_foreign(arena, heap, span, header);
 		return;
 	}
-	is_long = heap_give(heap, span, header);
-	STEP();
-	tell_free(heap, header, word, span->shape == MMVIZ_SHAPE_LABELLED);
-	if (is_long)
-		heap_halve(heap, span->magazine);
+	free_own(heap, header, word, span);
 }
 
 static inline void free_block(struct mmviz_arena *arena, void *block, const void *site)
@@ -440,7 +456,6 @@ static inline void free_block(struct mmviz_arena *arena, void *block, const void
 	struct mmviz_header *header = (struct mmviz_header *)block - 1;
 	struct mmviz_span *span;
 	uint64_t word;
-	bool is_long;
 
 	if (!block)
 		return;
@@ -458,11 +473,7 @@ static inline void free_block(struct mmviz_arena *arena, void *block, const void
 		free_general(arena, block, site);
 		return;
 	}
-	is_long = heap_give(heap, span, header);
-	STEP();
-	tell_free(heap, header, word, span->shape == MMVIZ_SHAPE_LABELLED);
-	if (unlikely(is_long))
-		heap_halve(heap, span->magazine);
+	free_own(heap, header, word, span);
 }
 
 void mmviz_free(struct mmviz_arena *arena, void *block)
@@ -547,7 +558,7 @@ static void *realloc_moved(struct mmviz_arena *arena, void *block, struct wish *
 	if (!moved)
 		return NULL;
 	memcpy(moved, block, old_bytes < wish->bytes ? old_bytes : wish->bytes);
-	free_block(arena, block, wish->site);
+	free_general(arena, block, wish->site);
 	return moved;
 }
 
