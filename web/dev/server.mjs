@@ -57,6 +57,16 @@ class Target {
 			{ at_ms: this.history[400].at_ms, text: 'deploy 2.3' }] : [];
 	}
 
+	// Time stands still for the dead.
+	now() {
+		return this.died_ms ?? Date.now();
+	}
+
+	die() {
+		this.state = 1;
+		this.died_ms = Date.now();
+	}
+
 	tick() {
 		if (this.state) return;
 		for (const arena of this.arenas) arena.tick(Date.now());
@@ -126,7 +136,7 @@ class Target {
 			cell_address: '0x' + cell.toString(16), cell_bytes: arena.lengths[i] * 16,
 			bytes: arena.bytes[i], context: arena.context[i], context_text: CONTEXTS.get(arena.context[i]),
 			label: i % 5 ? '' : `user=${i}`, owner_heap: 2, thread_id: 4244,
-			age_ms: Date.now() - arena.born_ms[i], older_than_attach: arena.churn[i] < 0.02,
+			age_ms: this.now() - arena.born_ms[i], older_than_attach: arena.churn[i] < 0.02,
 			state: isLive ? 'live' : 'cached', front_bytes: 16,
 			padding_bytes: arena.lengths[i] * 16 - 16 - arena.bytes[i] };
 	}
@@ -178,7 +188,7 @@ class Client {
 		const arena = this.target.arenas.find(({ id }) => id === this.window?.arena);
 		if (!arena || this.isWaiting || this.isPaused) return;
 		const { request, first_place, places_per_texel, texels } = this.window;
-		const now = Date.now();
+		const now = this.target.now();
 		const window = { request, arena_id: arena.id, first_place, places_per_texel, places: texels * places_per_texel };
 		this.isWaiting = true;
 		this.send(encode.map(window, arena.texels(first_place, places_per_texel, texels, now), now));

@@ -82,8 +82,10 @@ const MAP_ONLY: Command[] = ['closer', 'farther', 'up', 'down', 'start', 'fit', 
 	'cursor-right', 'cursor-up', 'cursor-down'];
 
 function focusFilter(): void {
-	if (choices.view.value === 'arenas') choices.view.value = 'contexts';
-	requestAnimationFrame(() => document.querySelector<HTMLInputElement>('.search')?.focus());
+	const focus = () => document.querySelector<HTMLInputElement>('.search')?.focus();
+	if (choices.view.value !== 'arenas') return focus();
+	choices.view.value = 'contexts';
+	requestAnimationFrame(focus);
 }
 
 /* Whoever types into a field, works a list or presses a button means that, not a command. */

@@ -1,7 +1,7 @@
 /* Three sentences about the heap and its four numbers. */
 
 import type { ComponentChildren } from 'preact';
-import { choices, store } from '../app';
+import { store } from '../app';
 import { findFragmented, findGrowing, findWasted } from '../findings';
 import * as format from '../format';
 
@@ -119,15 +119,15 @@ function Tiles() {
 	);
 }
 
+const TITLES = ['Growing', 'Fragmented', 'Wasted'];
+
 export function Findings() {
-	void choices.view.value;
 	const isKnown = store.arenas.value !== null;
 	return (
-		<div class="findings">
-			{isKnown ? <><Growing /><Fragmented /><Wasted /></> : <><Card title="Growing"><p class="dim">–</p></Card>
-				<Card title="Fragmented"><p class="dim">–</p></Card>
-				<Card title="Wasted"><p class="dim">–</p></Card></>}
+		<section class="findings" aria-label="Findings">
+			{isKnown ? <><Growing /><Fragmented /><Wasted /></> : TITLES.map((title) =>
+				<Card key={title} title={title}><p class="dim">–</p></Card>)}
 			<Tiles />
-		</div>
+		</section>
 	);
 }

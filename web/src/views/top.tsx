@@ -26,15 +26,14 @@ interface Trust {
 	title: string;
 }
 
-function trust(): Trust | null {
+function trust(): Trust {
 	const connection = store.connection.value;
 	const totals = store.totals.value;
-	if (connection.state === 'connecting')
-		return { tone: 'warn', mark: '○', text: 'connecting', title: 'Waiting for the collector.' };
 	if (connection.state === 'lost')
 		return { tone: 'bad', mark: '◌', text: `frozen at ${format.clock(connection.since_ms)}`,
 			title: 'The collector does not answer. What is shown is the last that it said.' };
-	if (!totals) return null;
+	if (!totals)
+		return { tone: 'warn', mark: '○', text: 'connecting', title: 'Waiting for the collector.' };
 	switch (store.targetState()) {
 	case 'exited': return { tone: 'warn', mark: '■', text: 'post mortem',
 		title: `The target ${format.exitStatus(totals.exit_code)}. This is its heap at the end.` };
@@ -53,11 +52,9 @@ function TrustPills() {
 	const lost = store.totals.value?.events_lost ?? 0;
 	return (
 		<>
-			{state && (
-				<div class={`pill ${state.tone}`} title={state.title} data-testid="trust">
-					<span class="dot" aria-hidden="true">{state.mark}</span>{state.text}
-				</div>
-			)}
+			<div class={`pill ${state.tone}`} title={state.title} data-testid="trust">
+				<span class="dot" aria-hidden="true">{state.mark}</span>{state.text}
+			</div>
 			{lost > 0 && (
 				<div class="pill warn" title="The ring was full: these events never arrived. The picture was read anew since.">
 					{format.compact(lost)} lost
