@@ -90,6 +90,7 @@ static const int allowed[] = {
 	SCMP_SYS(getrandom),	SCMP_SYS(rt_sigprocmask),
 	SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall),
 	SCMP_SYS(exit),		SCMP_SYS(exit_group),
+	SCMP_SYS(sigaltstack),
 };
 static const int deadly[] = {
 	SCMP_SYS(execve), SCMP_SYS(execveat),	      SCMP_SYS(ptrace),
