@@ -66,9 +66,11 @@ static inline void *arena_unit_address(const struct mmviz_arena *arena, uint32_t
 {
 	return (char *)arena->head.base_addr + ((size_t)unit << MMVIZ_UNIT_SHIFT);
 }
-static inline bool arena_holds(const struct mmviz_arena *arena, const void *address)
+/* How far the arena can be read without a fault. Grows only, so a block's holder need not look at
+ * the newest value. */
+static inline uint64_t arena_readable_bytes(const struct mmviz_arena *arena)
 {
-	return (uint64_t)address - arena->head.base_addr < arena->head.capacity_bytes;
+	return __atomic_load_n(&arena->head.frontier_units, __ATOMIC_RELAXED) << MMVIZ_UNIT_SHIFT;
 }
 
 /* The head of the span or large block that starts at this unit. */

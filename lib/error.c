@@ -83,9 +83,9 @@ static bool is_block_start(const struct mmviz_arena *arena, const void *block)
 
 static bool is_readable_block(const struct mmviz_arena *arena, const void *block)
 {
-	return arena_holds(arena, block) && !((uint64_t)block & (MMVIZ_PLACE_BYTES - 1)) &&
-	       arena_unit(arena, (const char *)block - MMVIZ_HEADER_BYTES) <
-		       arena->head.frontier_units;
+	return (uint64_t)block - MMVIZ_HEADER_BYTES - arena->head.base_addr <
+		       arena_readable_bytes(arena) &&
+	       !((uint64_t)block & (MMVIZ_PLACE_BYTES - 1));
 }
 
 enum mmviz_error_kind error_of_block(const struct mmviz_arena *arena, const void *block)

@@ -358,11 +358,12 @@ static noinline void bad_free(struct mmviz_arena *arena, const void *block, cons
 }
 
 /* Whether it can be a live block of this arena, by address and header. */
-static inline bool is_live_block(uint64_t base_addr, uint64_t capacity_bytes, const void *block)
+static inline bool is_live_block(const struct mmviz_arena *arena, const void *block)
 {
-	const struct mmviz_header *header = (const struct mmviz_header *)block - 1;
+	uint64_t header_addr = (uint64_t)block - MMVIZ_HEADER_BYTES;
+	const struct mmviz_header *header = (const struct mmviz_header *)header_addr;
 
-	if ((uint64_t)block - base_addr - MMVIZ_HEADER_BYTES >= capacity_bytes ||
+	if (header_addr - arena->head.base_addr >= arena_readable_bytes(arena) ||
 	    ((uint64_t)block & 15))
 		return false;
 	return header->check == mmviz_check_word((uint64_t)header, header->word) &&
@@ -453,16 +454,17 @@ static noinline void free_general(struct mmviz_arena *arena, void *block, const 
 static inline void free_block(struct mmviz_arena *arena, void *block, const void *site)
 {
 	struct heap *heap = thread_heaps[arena->slot];
-	struct mmviz_header *header = (struct mmviz_header *)block - 1;
+	struct mmviz_header *header;
 	struct mmviz_span *span;
 	uint64_t word;
 
 	if (!block)
 		return;
-	if (unlikely(!is_live_block(arena->head.base_addr, arena->head.capacity_bytes, block))) {
+	if (unlikely(!is_live_block(arena, block))) {
 		bad_free(arena, block, site);
 		return;
 	}
+	header = (struct mmviz_header *)block - 1;
 	word = header->word;
 	if (unlikely(!heap || mmviz_word_fit(word) == MMVIZ_FIT_LARGE)) {
 		free_general(arena, block, site);
@@ -566,17 +568,20 @@ void *mmviz_realloc(struct mmviz_arena *arena, void *block, size_t bytes, mmviz_
 {
 	const void *site = __builtin_return_address(0);
 	struct wish wish = {.bytes = bytes, .context = tag & CONTEXT_MASK, .site = site};
-	struct mmviz_header *header = (struct mmviz_header *)block - 1;
+	struct mmviz_header *header;
 	struct heap *heap;
 	uint64_t word;
 
 	if (!block)
 		return alloc_plain(arena, bytes, tag, site);
-	if (!is_live_block(arena->head.base_addr, arena->head.capacity_bytes, block)) {
+	if (!is_live_block(arena, block)) {
 		bad_free(arena, block, site);
 		errno = EINVAL;
 		return NULL;
 	}
+	if (bytes > arena->head.capacity_bytes)
+		return out_of_memory(arena); /* before any sum of it can overflow */
+	header = (struct mmviz_header *)block - 1;
 	word = header->word;
 	if (!wish.context)
 		wish.context = mmviz_word_context(word);
