@@ -90,9 +90,10 @@ export function mapDrawn(mapRequest: number): void {
 
 /* The answer comes back as `hovered` when the number is odd, as `details` when it is even. */
 export function askBlock(place: number, purpose: 'hover' | 'selection'): void {
-	if (!arena.value) return;
+	const id = arenaId.peek();
+	if (id === null) return;
 	request += 2 - (request % 2) + (purpose === 'hover' ? 1 : 0);
-	socket.send({ type: 'block', request, arena: arena.value.id, place });
+	socket.send({ type: 'block', request, arena: id, place });
 }
 
 export function startSession(): void {

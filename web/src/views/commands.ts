@@ -1,6 +1,6 @@
 /* What the keys do. */
 
-import { effect, signal } from '@preact/signals';
+import { computed, effect, signal } from '@preact/signals';
 import { choices, endPlace, layout, store } from '../app';
 import { VIEWS } from '../choices';
 import * as format from '../format';
@@ -12,7 +12,7 @@ import { look, zoomByKey } from './pointer';
 
 /* What a screen reader hears of the block cursor. */
 export const announcement = signal('');
-const ANNOUNCE_EVERY_MS = 500;
+const ANNOUNCE_AFTER_MS = 500;
 
 function pan(part: number): void {
 	look(panRows(layout.value, Math.round(rowsOf(layout.value) * part), endPlace.value));
@@ -116,9 +116,14 @@ function describeSelection(): string {
 export function startCommands(): void {
 	let timer: ReturnType<typeof setTimeout> | undefined;
 	document.addEventListener('keydown', pressed);
+	/* A block that only grows older is not announced again. */
+	const subject = computed(() => {
+		const block = store.details.value;
+		return block && `${choices.selectedPlace.value} ${block.address} ${block.state} ${block.bytes}`;
+	});
 	effect(() => {
-		const text = describeSelection();
+		void subject.value;
 		clearTimeout(timer);
-		timer = setTimeout(() => (announcement.value = text), ANNOUNCE_EVERY_MS);
+		timer = setTimeout(() => (announcement.value = describeSelection()), ANNOUNCE_AFTER_MS);
 	});
 }
