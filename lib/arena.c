@@ -11,146 +11,21 @@
 #include <errno.h>
 #include <string.h>
 
+#include "change.h"
 #include "error.h"
+#include "large.h"
 #include "log.h"
 #include "os.h"
 #include "probes.h"
 
 #define CAPACITY_MIN_BYTES   (64u << 10)
+#define FLAGS (MMVIZ_SINGLE_THREADED | MMVIZ_HUGE_PAGES | MMVIZ_GUARD_BYTES)
 #define BASE_ALIGNMENT_BYTES (2u << 20) /* a huge page */
-#define GROW_MIN_UNITS	     64u
-#define GROW_MAX_UNITS	     (64u << (20 - MMVIZ_UNIT_SHIFT))
-#define PURGE_UNITS                                                                                \
-	((1u << 20) >> MMVIZ_UNIT_SHIFT) /* runs of a MiB go back to the system at once */
-
-/* ------------------------------------------------------------------ units */
-
-static void map_run(struct mmviz_arena *arena, uint32_t unit, uint32_t units, uint8_t first,
-		    uint8_t rest)
-{
-	arena->map[unit] = first;
-	memset(arena->map + unit + 1, rest, units - 1);
-}
-
-/* Make the units below `end` readable and writable, by steps that grow with the arena. 0 or -errno.
- */
-static int commit_up_to(struct mmviz_arena *arena, uint32_t end)
-{
-	uint32_t frontier = (uint32_t)arena->head.frontier_units, step = frontier / 8;
-	int error;
-
-	if (end <= frontier)
-		return 0;
-	step = step < GROW_MIN_UNITS   ? GROW_MIN_UNITS
-	       : step > GROW_MAX_UNITS ? GROW_MAX_UNITS
-				       : step;
-	if (end < frontier + step)
-		end = frontier + step;
-	if (end > arena->units)
-		end = arena->units;
-	if (!(arena->head.flags & MMVIZ_ARENA_OWN_MEMORY)) {
-		error = os_commit(arena_unit_address(arena, frontier), (size_t)(end - frontier)
-									       << MMVIZ_UNIT_SHIFT);
-		if (error)
-			return error;
-	}
-	arena->head.committed_units = end;
-	__atomic_store_n(&arena->head.frontier_units, end, __ATOMIC_RELEASE);
-	return 0;
-}
-
-/* Free and committed units, lowest address first, with (address + bias) aligned; EXTENT_NONE: no
- * memory. */
-static uint32_t take_units(struct mmviz_arena *arena, uint32_t units, uint32_t alignment,
-			   uint32_t bias)
-{
-	uint32_t base = (uint32_t)(arena->head.base_addr >> MMVIZ_UNIT_SHIFT) & (alignment - 1);
-	struct extent_request request = {units, alignment, base + bias};
-	uint32_t unit = extent_tree_take(&arena->extents, &request);
-
-	if (unit != EXTENT_NONE && commit_up_to(arena, unit + units)) {
-		extent_tree_give(&arena->extents, unit, units);
-		return EXTENT_NONE;
-	}
-	return unit;
-}
-
-/* ------------------------------------------------------------------ structural changes */
-
-/* One structural change in the making, under the arena's lock. */
-struct change {
-	struct mmviz_arena *arena;
-	struct heap *heap; /* in whose log it is told */
-	struct operation operation;
-	uint64_t frontier_before;
-};
-
-static void change_begin(struct change *change, struct mmviz_arena *arena, struct heap *heap)
-{
-	change->arena = arena;
-	change->heap = heap;
-	change->operation.count = 0;
-	arena_lock(arena);
-	change->frontier_before = arena->head.frontier_units;
-	operation_add(&change->operation, mmviz_event_what(MMVIZ_EVENT_ORDER, 0, 0),
-		      arena->head.order + 1);
-}
-
-static void change_units(struct change *change, uint32_t unit, uint32_t units, unsigned code,
-			 unsigned shape)
-{
-	uint32_t place = unit << (MMVIZ_UNIT_SHIFT - MMVIZ_PLACE_SHIFT);
-
-	operation_add(&change->operation, mmviz_event_what(MMVIZ_EVENT_UNITS, 0, place),
-		      (uint64_t)shape << 40 | (uint64_t)code << 32 | units);
-}
-
-/* Growth is part of the change that needed it; to be called before that change's units are told. */
-static void change_growth(struct change *change)
-{
-	if (change->arena->head.frontier_units != change->frontier_before)
-		operation_add(&change->operation, mmviz_event_what(MMVIZ_EVENT_COMMIT, 0, 0),
-			      change->arena->head.committed_units);
-}
-
-/* Events, seq, only then the arena's order (rule 4). The log is handed over without the lock. */
-static void change_end(struct change *change)
-{
-	struct mmviz_arena *arena = change->arena;
-	listeners_free listeners;
-
-	STEP();
-	listeners = listeners_of_free();
-	log_store(change->heap, &change->operation, LISTENS_BATCH_FREE(listeners));
-	STEP();
-	__atomic_store_n(&arena->head.order, arena->head.order + 1, __ATOMIC_RELEASE);
-	if (change->heap == arena->spare)
-		log_flush(change->heap); /* the spare heap is everybody's: its log is the lock's */
-	arena_unlock(arena);
-	if (change->heap != arena->spare)
-		log_flush(change->heap);
-	if (registry_here.semaphores.arena && arena->head.frontier_units != change->frontier_before)
-		mmviz_probe_arena(arena->head.id, MMVIZ_ARENA_GROW, arena->head.name);
-}
-
-/* Nothing was changed after all. */
-static void change_cancel(struct change *change)
-{
-	arena_unlock(change->arena);
-}
-
-static void give_units(struct change *change, uint32_t unit, uint32_t units)
-{
-	map_run(change->arena, unit, units, MMVIZ_UNIT_FREE, MMVIZ_UNIT_FREE);
-	STEP();
-	extent_tree_give(&change->arena->extents, unit, units);
-	change_units(change, unit, units, MMVIZ_UNIT_FREE, 0);
-}
 
 /* ------------------------------------------------------------------ spans */
 
-struct mmviz_span *arena_span_take(struct mmviz_arena *arena, struct heap *heap,
-				   unsigned size_class, unsigned shape)
+static struct mmviz_span *span_take(struct mmviz_arena *arena, struct heap *heap,
+				    unsigned size_class, unsigned shape)
 {
 	unsigned fit = size_class >= arena->medium_class ? MMVIZ_FIT_MEDIUM : MMVIZ_FIT_SMALL;
 	struct span_kind kind = {size_class, shape, fit, 1u << arena->head.span_shift[fit]};
@@ -159,7 +34,7 @@ struct mmviz_span *arena_span_take(struct mmviz_arena *arena, struct heap *heap,
 	struct change change;
 
 	change_begin(&change, arena, heap);
-	unit = take_units(arena, units, units, 0);
+	unit = change_take(&change, units, units, 0);
 	if (unit == EXTENT_NONE) {
 		change_cancel(&change);
 		return NULL;
@@ -169,13 +44,20 @@ struct mmviz_span *arena_span_take(struct mmviz_arena *arena, struct heap *heap,
 	span_init(span, &kind, arena_unit_address(arena, unit), heap->head.id);
 	if (arena->head.flags & MMVIZ_ARENA_GUARD_BYTES)
 		span->flags = SPAN_GUARDED;
-	STEP();
-	map_run(arena, unit, units, (uint8_t)(MMVIZ_UNIT_SPAN + size_class),
-		MMVIZ_UNIT_CONTINUATION);
-	change_growth(&change);
-	change_units(&change, unit, units, MMVIZ_UNIT_SPAN + size_class, shape);
+	change_mark(&change, unit, units, MMVIZ_UNIT_SPAN + size_class, shape);
 	change_end(&change);
 	return span;
+}
+
+struct mmviz_span *arena_span_take(struct mmviz_arena *arena, struct heap *heap,
+				   unsigned size_class, unsigned shape)
+{
+	struct mmviz_span *span = span_take(arena, heap, size_class, shape);
+
+	if (span || !arena->cached_units)
+		return span;
+	large_flush(arena, heap);
+	return span_take(arena, heap, size_class, shape);
 }
 
 void arena_span_give(struct mmviz_arena *arena, struct heap *heap, struct mmviz_span *span)
@@ -183,179 +65,8 @@ void arena_span_give(struct mmviz_arena *arena, struct heap *heap, struct mmviz_
 	struct change change;
 
 	change_begin(&change, arena, heap);
-	give_units(&change, arena_unit(arena, (void *)span->start_addr), span->units);
+	change_give(&change, arena_unit(arena, (void *)span->start_addr), span->units);
 	change_end(&change);
-}
-
-/* ------------------------------------------------------------------ large blocks */
-
-/* Bytes from the first unit's start to the payload: the span's head, label and header, aligned. */
-static size_t large_front_bytes(size_t alignment)
-{
-	size_t front = MMVIZ_SPAN_HEAD_BYTES + mmviz_shape_front_bytes(MMVIZ_SHAPE_LABELLED);
-
-	alignment = alignment < 64		   ? 64
-		    : alignment > MMVIZ_UNIT_BYTES ? MMVIZ_UNIT_BYTES
-						   : alignment;
-	return (front + alignment - 1) & ~(alignment - 1);
-}
-
-static uint64_t large_units(size_t front_bytes, size_t bytes)
-{
-	return (front_bytes + (uint64_t)bytes + MMVIZ_UNIT_BYTES - 1) >> MMVIZ_UNIT_SHIFT;
-}
-
-/* Write span head, label and header of a new large block. `birth`: the number of its ALLOC event.
- */
-static struct mmviz_header *large_init(struct mmviz_span *span, uint32_t units,
-				       const struct large_request *request, uint64_t birth)
-{
-	uint32_t front = (uint32_t)large_front_bytes(request->alignment);
-	struct mmviz_header *header = (struct mmviz_header *)((char *)span + front) - 1;
-	uint64_t word =
-		mmviz_word_make(request->bytes, request->context, MMVIZ_FIT_LARGE, MMVIZ_LIFE_LIVE);
-
-	*span = (struct mmviz_span){
-		.owner_heap = MMVIZ_HEAP_NONE,
-		.units = units,
-		.first_header_bytes = front - MMVIZ_HEADER_BYTES,
-		.cell_bytes = (uint32_t)(((uint64_t)units << MMVIZ_UNIT_SHIFT) - front +
-					 MMVIZ_HEADER_BYTES),
-		.bump_cells = 1,
-		.cells = 1,
-		.size_class = 0xff,
-		.shape = (uint8_t)request->shape,
-		.fit = MMVIZ_FIT_LARGE,
-		.used_cells = 1,
-		.start_addr = (uint64_t)span,
-	};
-	STEP();
-	if (request->shape == MMVIZ_SHAPE_LABELLED)
-		memcpy((char *)header - MMVIZ_LABEL_BYTES, request->label, MMVIZ_LABEL_BYTES);
-	STEP();
-	header->word = word;
-	header->check = mmviz_check_word((uint64_t)header, word);
-	header->incarnation = (uint32_t)birth;
-	return header;
-}
-
-static void tell_born(struct change *change, const struct mmviz_header *header,
-		      const struct large_request *request)
-{
-	struct operation *operation = &change->operation;
-	uint64_t labelled = request->shape == MMVIZ_SHAPE_LABELLED ? MMVIZ_ALLOC_LABELLED : 0;
-
-	operation_add(operation,
-		      mmviz_event_what(MMVIZ_EVENT_ALLOC, request->context,
-				       heap_place(change->heap, header)),
-		      request->bytes | labelled);
-	if (labelled) {
-		memcpy(&operation->events[operation->count], request->label, MMVIZ_LABEL_BYTES);
-		operation->count += 2;
-	}
-}
-
-struct mmviz_header *arena_large_take(struct mmviz_arena *arena, struct heap *heap,
-				      const struct large_request *request)
-{
-	uint64_t wanted = large_units(large_front_bytes(request->alignment),
-				      request->bytes + request->extra_bytes);
-	uint32_t alignment = request->alignment > MMVIZ_UNIT_BYTES
-				     ? (uint32_t)(request->alignment >> MMVIZ_UNIT_SHIFT)
-				     : 1;
-	struct mmviz_header *header;
-	struct change change;
-	uint32_t unit, units = (uint32_t)wanted;
-
-	if (request->bytes > arena->head.capacity_bytes || wanted > arena->units)
-		return NULL;
-	change_begin(&change, arena, heap);
-	unit = take_units(arena, units, alignment, alignment > 1);
-	if (unit == EXTENT_NONE) {
-		change_cancel(&change);
-		return NULL;
-	}
-	change_growth(&change);
-	header = large_init(arena_unit_address(arena, unit), units, request,
-			    heap->log.seq + change.operation.count + 1);
-	STEP();
-	map_run(arena, unit, units, MMVIZ_UNIT_LARGE, MMVIZ_UNIT_CONTINUATION);
-	change_units(&change, unit, units, MMVIZ_UNIT_LARGE, request->shape);
-	tell_born(&change, header, request);
-	change_end(&change);
-	return header;
-}
-
-int arena_large_give(struct mmviz_arena *arena, struct heap *heap, struct mmviz_header *header)
-{
-	struct mmviz_span *span = span_of_large(header + 1);
-	struct change change;
-	uint64_t word;
-
-	change_begin(&change, arena, heap ? heap : arena->spare);
-	word = header->word;
-	if (mmviz_word_life(word) != MMVIZ_LIFE_LIVE ||
-	    arena->map[arena_unit(arena, span)] != MMVIZ_UNIT_LARGE) {
-		change_cancel(&change);
-		return -EINVAL;
-	}
-	span_write_freed(header, MMVIZ_LIFE_CACHED, MMVIZ_FIT_LARGE, 0);
-	operation_add(&change.operation,
-		      mmviz_event_what(MMVIZ_EVENT_FREE, mmviz_word_context(word),
-				       heap_place(change.heap, header)),
-		      mmviz_word_bytes(word));
-	STEP();
-	give_units(&change, arena_unit(arena, span), span->units);
-	if (span->units >= PURGE_UNITS && !(arena->head.flags & MMVIZ_ARENA_OWN_MEMORY))
-		os_purge((char *)span + MMVIZ_UNIT_BYTES, (size_t)(span->units - 1)
-								  << MMVIZ_UNIT_SHIFT);
-	change_end(&change);
-	return 0;
-}
-
-int arena_large_resize(struct mmviz_arena *arena, struct heap *heap, struct mmviz_header *header,
-		       size_t bytes, uint32_t context, size_t extra_bytes)
-{
-	struct mmviz_span *span = span_of_large(header + 1);
-	uint32_t front = span->first_header_bytes + MMVIZ_HEADER_BYTES,
-		 unit = arena_unit(arena, span);
-	uint64_t wanted = large_units(front, bytes + extra_bytes), word;
-	struct change change;
-	uint32_t units;
-
-	change_begin(&change, arena, heap);
-	units = span->units;
-	if (wanted > units) {
-		uint32_t more = (uint32_t)(wanted - units);
-
-		if (wanted > arena->units ||
-		    extent_tree_take_at(&arena->extents, unit + units, more)) {
-			change_cancel(&change);
-			return -ENOMEM;
-		}
-		if (commit_up_to(arena, unit + units + more)) {
-			extent_tree_give(&arena->extents, unit + units, more);
-			change_cancel(&change);
-			return -ENOMEM;
-		}
-		change_growth(&change);
-		memset(arena->map + unit + units, MMVIZ_UNIT_CONTINUATION, more);
-	}
-	span->units = (uint32_t)wanted;
-	span->cell_bytes = (uint32_t)((wanted << MMVIZ_UNIT_SHIFT) - front + MMVIZ_HEADER_BYTES);
-	STEP();
-	word = mmviz_word_make(bytes, context, MMVIZ_FIT_LARGE, MMVIZ_LIFE_LIVE) |
-	       (header->word & MMVIZ_WORD_SAMPLED);
-	header->word = word;
-	header->check = mmviz_check_word((uint64_t)header, word);
-	change_units(&change, unit, (uint32_t)wanted, MMVIZ_UNIT_LARGE, span->shape);
-	operation_add(&change.operation,
-		      mmviz_event_what(MMVIZ_EVENT_RESIZE, context, heap_place(heap, header)),
-		      bytes);
-	if (wanted < units)
-		give_units(&change, unit + (uint32_t)wanted, units - (uint32_t)wanted);
-	change_end(&change);
-	return 0;
 }
 
 /* ------------------------------------------------------------------ heaps */
@@ -415,18 +126,16 @@ static struct heap *heap_new(struct mmviz_arena *arena)
 	uint32_t unit;
 
 	change_begin(&change, arena, NULL);
-	unit = take_units(arena, HEAP_UNITS, 1, 0);
+	unit = change_take(&change, HEAP_UNITS, 1, 0);
 	if (unit == EXTENT_NONE) {
 		change_cancel(&change);
 		return NULL;
 	}
 	heap = arena_unit_address(arena, unit);
 	heap_init(heap, arena, arena->newest ? arena->newest->head.id + 1 : 1);
-	map_run(arena, unit, HEAP_UNITS, MMVIZ_UNIT_META, MMVIZ_UNIT_META);
 	heap_publish(arena, heap);
 	change.heap = heap;
-	change_growth(&change);
-	change_units(&change, unit, HEAP_UNITS, MMVIZ_UNIT_META, 0);
+	change_mark(&change, unit, HEAP_UNITS, MMVIZ_UNIT_META, 0);
 	change_end(&change);
 	return heap;
 }
@@ -564,7 +273,7 @@ static struct mmviz_arena *arena_init(const struct mmviz_arena_head *head,
 	if (options->memory) /* mapped memory is zero already; touching all of it would cost what it
 				describes */
 		memset(arena->map, 0, arena->units);
-	map_run(arena, 0, end, MMVIZ_UNIT_META, MMVIZ_UNIT_META);
+	memset(arena->map, MMVIZ_UNIT_META, end);
 	extent_tree_init(&arena->extents,
 			 (struct extent_node *)((char *)arena + books.extents_offset));
 	extent_tree_give(&arena->extents, end, arena->units - end);
@@ -599,7 +308,7 @@ struct mmviz_arena *mmviz_arena_create_with(const struct mmviz_arena_options *op
 
 	if (!options || options->options_bytes < sizeof(*options) || !options->name ||
 	    !options->name[0] || options->capacity_bytes < CAPACITY_MIN_BYTES ||
-	    options->capacity_bytes > MMVIZ_CAPACITY_MAX_BYTES) {
+	    options->capacity_bytes > MMVIZ_CAPACITY_MAX_BYTES || options->flags & ~FLAGS) {
 		errno = EINVAL;
 		return NULL;
 	}
@@ -650,7 +359,8 @@ void mmviz_arena_destroy(struct mmviz_arena *arena)
 		os_release(arena, arena->head.capacity_bytes);
 }
 
-/* Every run of units that is not META becomes one free extent. */
+/* Every run of units that is not META becomes one free extent. The heads disown their spans, so
+ * that a free of an old block is found out. */
 static void free_all_units(struct mmviz_arena *arena)
 {
 	uint32_t unit = 0, start;
@@ -660,8 +370,9 @@ static void free_all_units(struct mmviz_arena *arena)
 		while (unit < arena->units && arena->map[unit] == MMVIZ_UNIT_META)
 			unit++;
 		start = unit;
-		while (unit < arena->units && arena->map[unit] != MMVIZ_UNIT_META)
-			unit++;
+		for (; unit < arena->units && arena->map[unit] != MMVIZ_UNIT_META; unit++)
+			if (arena->map[unit] >= MMVIZ_UNIT_SPAN)
+				arena_head_at(arena, unit)->owner_heap = MMVIZ_HEAP_NONE;
 		if (unit > start) {
 			memset(arena->map + start, MMVIZ_UNIT_FREE, unit - start);
 			extent_tree_give(&arena->extents, start, unit - start);
@@ -677,6 +388,8 @@ void mmviz_arena_reset(struct mmviz_arena *arena)
 	change_begin(&change, arena, heap ? heap : arena->spare);
 	for (heap = arena_heap_first(arena); heap; heap = heap_next(heap))
 		heap_clear(heap);
+	memset(arena->cached_runs, 0, sizeof(arena->cached_runs));
+	arena->cached_units = arena->large_units = 0;
 	free_all_units(arena);
 	operation_add(&change.operation, mmviz_event_what(MMVIZ_EVENT_RESET, 0, 0), 0);
 	change_end(&change);

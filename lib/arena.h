@@ -35,19 +35,15 @@ struct mmviz_arena {
 	uint8_t *map;
 	struct mmviz_span *heads;
 	struct extent_tree extents;
+	uint32_t cached_runs[MMVIZ_CLASSES]; /* large.c: first unit of the freed blocks of a class
+						of lengths */
+	uint64_t cached_units,
+		large_units; /* in cached_runs; in all large blocks, those included */
 	pthread_mutex_t lock;
 	struct heap *pool;  /* heaps whose thread has ended */
 	struct heap *spare; /* for threads that must free but cannot get a heap; used under the
 			       lock. Single-threaded arenas: the one heap */
 	struct heap *newest;
-};
-
-struct large_request {
-	size_t bytes, alignment;
-	unsigned shape;
-	uint32_t context;
-	const char *label;  /* 32 bytes, with shape LABELLED */
-	size_t extra_bytes; /* room behind the payload: guard bytes */
 };
 
 static inline void arena_lock(struct mmviz_arena *arena)
@@ -93,15 +89,6 @@ static inline struct mmviz_span *arena_span_of(const struct mmviz_arena *arena, 
 struct mmviz_span *arena_span_take(struct mmviz_arena *arena, struct heap *heap,
 				   unsigned size_class, unsigned shape);
 void arena_span_give(struct mmviz_arena *arena, struct heap *heap, struct mmviz_span *span);
-
-/* A large block, born; NULL: no memory. */
-struct mmviz_header *arena_large_take(struct mmviz_arena *arena, struct heap *heap,
-				      const struct large_request *request);
-/* 0, or -EINVAL: the block is not live any more. `heap` NULL: the spare one is used. */
-int arena_large_give(struct mmviz_arena *arena, struct heap *heap, struct mmviz_header *header);
-/* Change the length in place; 0, or -ENOMEM: the units behind it are taken. */
-int arena_large_resize(struct mmviz_arena *arena, struct heap *heap, struct mmviz_header *header,
-		       size_t bytes, uint32_t context, size_t extra_bytes);
 
 /* A heap from the pool or a new one; NULL: no memory. */
 struct heap *arena_heap_take(struct mmviz_arena *arena);

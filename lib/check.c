@@ -110,7 +110,10 @@ static int check_span(const struct mmviz_arena *arena, uint32_t unit, int64_t *i
 			return error;
 	}
 	if (span->fit == MMVIZ_FIT_LARGE)
-		return cached ? broken("unit %u: large block is not live", unit) : 0;
+		return cached + span->used_cells == 1
+			       ? 0
+			       : broken("unit %u: large block counts %u used cells, has %u cached",
+					unit, span->used_cells, cached);
 	if (!arena_heap_by_id(arena, span->owner_heap))
 		return broken("unit %u: owner heap %u does not exist", unit, span->owner_heap);
 	listed = check_free_list(arena, span, span->free_place);

@@ -16,6 +16,7 @@
 #include "arena.h"
 #include "error.h"
 #include "heap.h"
+#include "large.h"
 #include "log.h"
 #include "probes.h"
 #include "sample.h"
@@ -213,7 +214,7 @@ static void *born_large(struct mmviz_arena *arena, struct heap *heap, const stru
 		.label = wish->label,
 		.extra_bytes = room_bytes - wish->bytes,
 	};
-	struct mmviz_header *header = arena_large_take(arena, heap, &request);
+	struct mmviz_header *header = large_take(arena, heap, &request);
 	listeners_alloc listeners;
 
 	if (!header)
@@ -424,7 +425,7 @@ static noinline void free_large(struct mmviz_arena *arena, struct heap *heap,
 	if (unlikely(LISTENS_FREE(listeners) || LISTENS_SAMPLE_FREE(listeners)))
 		tell_freed(arena->head.id, header, word,
 			   span_of_large(header + 1)->shape == MMVIZ_SHAPE_LABELLED, listeners);
-	if (arena_large_give(arena, heap, header))
+	if (large_give(arena, heap, header))
 		error_report(arena, error_of_block(arena, header + 1), header + 1, site);
 }
 
@@ -505,7 +506,7 @@ static int resize_in_place(struct mmviz_arena *arena, struct heap *heap,
 
 	if (fit == MMVIZ_FIT_LARGE)
 		return bytes + guard > arena->cell_max_bytes
-			       ? arena_large_resize(arena, heap, header, bytes, context, guard)
+			       ? large_resize(arena, heap, header, bytes, context, guard)
 			       : -ENOMEM;
 	span = arena_span_of(arena, header + 1, fit);
 	if (span->owner_heap != heap->head.id || !cell_suits(span, bytes + guard))
