@@ -228,13 +228,11 @@ static int follow(struct live *live)
 
 static int run(struct live *live)
 {
-	struct pollfd ready[] = {
-		{.fd = server_poll_fd(live->server), .events = POLLIN},
-		{.fd = session_poll_fd(live->session), .events = POLLIN},
-	};
+	struct pollfd ready[2] = {[1] = {.fd = session_poll_fd(live->session), .events = POLLIN}};
 	int error = 0;
 
 	while (error == 0 && !must_stop(live)) {
+		ready[0] = server_poll(live->server);
 		poll(ready, live->is_ended ? 1 : 2, wait_ms(live));
 		error = follow(live);
 		if (error == 0)

@@ -403,6 +403,7 @@ static int publish(struct publisher *publisher, const struct round *round)
 
 /* ------------------------------------------------------------------ what clients ask */
 
+/* id 0: a free place. */
 static struct client *find_client(struct publisher *publisher, uint32_t id)
 {
 	for (size_t i = 0; i < CHANNEL_CLIENTS_MAX; i++)
@@ -434,11 +435,12 @@ static int send_history(struct publisher *publisher, const struct round *round, 
 static int welcome(struct publisher *publisher, const struct round *round, uint32_t id)
 {
 	struct client *client = find_client(publisher, 0);
-	int error;
+	int error = 0;
 
 	if (client == NULL)
 		return -EPROTO;
-	error = send_timeline(publisher, round);
+	if (publisher_has_clients(publisher))
+		error = send_timeline(publisher, round);
 	if (error != 0)
 		return error;
 	*client = (struct client){.id = id};

@@ -30,6 +30,7 @@
 
 #define BACKLOG		  64
 #define READY_TIMEOUT_MS  10000
+#define SOCKET_BYTES	  (4 << 20)
 #define END_ROUNDS	  400 /* of 5 ms */
 #define RECEIVE_BYTES_MAX 256 /* the web server sends small structs only */
 
@@ -125,15 +126,20 @@ static int make_token(struct server *server, const struct server_options *option
 	return error;
 }
 
+/* "Any address" is none to go to: loopback is one of those that it stands for. */
 static void make_url(struct server *server)
 {
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&server->address;
+	struct in_addr v4_addr = ((const struct sockaddr_in *)&server->address)->sin_addr;
 	bool is_v6 = server->address.ss_family == AF_INET6;
+	struct in6_addr v6_addr =
+		IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr) ? in6addr_loopback : v6->sin6_addr;
 	char name[INET6_ADDRSTRLEN];
-	const void *address =
-		is_v6 ? (const void *)&((struct sockaddr_in6 *)&server->address)->sin6_addr
-		      : (const void *)&((struct sockaddr_in *)&server->address)->sin_addr;
 
-	inet_ntop(server->address.ss_family, address, name, sizeof(name));
+	if (v4_addr.s_addr == htonl(INADDR_ANY))
+		v4_addr.s_addr = htonl(INADDR_LOOPBACK);
+	inet_ntop(server->address.ss_family, is_v6 ? (void *)&v6_addr : (void *)&v4_addr, name,
+		  sizeof(name));
 	snprintf(server->url, sizeof(server->url),
 		 is_v6 ? "http://[%s]:%u/%s%s" : "http://%s:%u/%s%s", name, server->access.port,
 		 server->access.token[0] != '\0' ? "?token=" : "", server->access.token);
@@ -153,6 +159,8 @@ static int spawn(struct server *server, const struct server_options *options, in
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
 		goto failed;
+	/* Room for one large map; with less it only takes more rounds. */
+	setsockopt(pair[0], SOL_SOCKET, SO_SNDBUFFORCE, &(int){SOCKET_BYTES}, sizeof(int));
 	fflush(NULL);
 	server->child = fork();
 	if (server->child == 0) {
@@ -288,9 +296,12 @@ bool server_has_clients(const struct server *server)
 	return publisher_has_clients(server->publisher);
 }
 
-int server_poll_fd(const struct server *server)
+struct pollfd server_poll(const struct server *server)
 {
-	return server->channel.fd;
+	bool has_queued = channel_queued_bytes(&server->channel) > 0;
+
+	return (struct pollfd){.fd = server->channel.fd,
+			       .events = (short)(POLLIN | (has_queued ? POLLOUT : 0))};
 }
 
 int server_service(struct server *server, const struct view *view)

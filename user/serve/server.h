@@ -11,6 +11,7 @@
 #ifndef MMVIZ_SERVE_SERVER_H
 #define MMVIZ_SERVE_SERVER_H
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -52,7 +53,8 @@ void server_attached(struct server *server, const struct server_target *target);
 const char *server_url(const struct server *server);
 bool server_has_clients(const struct server *server);
 
-int server_poll_fd(const struct server *server); /* readable when a client wants something */
+/* What to poll for: a client wants something, or what waits for the web server can go on. */
+struct pollfd server_poll(const struct server *server);
 /* 0, or a negative errno, reported: the web server has ended. */
 int server_service(struct server *server, const struct view *view);
 /* Tell every client, now and when one comes later. `level`: info, warning, error. */

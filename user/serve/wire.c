@@ -449,6 +449,9 @@ static json_t *json_block(uint32_t request, const struct view_block *block,
 			  const char *context_text)
 {
 	uint64_t front_bytes = block->addr - block->cell_addr;
+	uint64_t taken_bytes = front_bytes + block->bytes;
+	uint64_t padding_bytes =
+		taken_bytes < block->cell_bytes ? block->cell_bytes - taken_bytes : 0;
 
 	return json_pack(
 		"{s:I, s:b, s:I, s:o, s:o, s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:b,"
@@ -461,7 +464,7 @@ static json_t *json_block(uint32_t request, const struct view_block *block,
 		"thread_id", (json_int_t)block->thread_id, "age_ms", (json_int_t)block->age_ms,
 		"older_than_attach", (int)block->is_older_than_attach, "state",
 		life_text(block->life), "front_bytes", (json_int_t)front_bytes, "padding_bytes",
-		(json_int_t)(block->cell_bytes - front_bytes - block->bytes));
+		(json_int_t)padding_bytes);
 }
 
 void wire_block(struct wire_buffer *buffer, uint64_t at_ns, uint32_t request,
