@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "arena.h"
@@ -103,24 +104,38 @@ enum mmviz_error_kind error_of_block(const struct mmviz_arena *arena, const void
 					    : MMVIZ_ERROR_FOREIGN_POINTER;
 }
 
+/* The name under which a program knows a block: its label, else its tag. */
+static const char *name_of(const struct mmviz_span *span, const struct mmviz_header *header,
+			   const struct mmviz_context *context)
+{
+	static __thread char label[MMVIZ_LABEL_BYTES]; /* a copy: the NUL may be overwritten, too */
+
+	if (span && span->shape == MMVIZ_SHAPE_LABELLED) {
+		memcpy(label, (const char *)header - MMVIZ_LABEL_BYTES, sizeof(label) - 1);
+		return label;
+	}
+	return context->kind == MMVIZ_CONTEXT_TAG ? (const char *)context->value : "";
+}
+
 /* What can be said of the block, from a header that may be garbage. */
 static void describe(struct mmviz_error *error, const struct mmviz_arena *arena, const void *block)
 {
 	const struct mmviz_header *header = (const struct mmviz_header *)block - 1;
+	const struct mmviz_span *span;
 	struct mmviz_context context;
 
 	error->tag = "";
 	if (error->kind == MMVIZ_ERROR_FOREIGN_POINTER || !is_readable_block(arena, block))
 		return;
+	span = is_block_start(arena, block) ? span_around(arena, block) : NULL;
 	context = registry_context(mmviz_word_context(header->word));
-	if (context.kind == MMVIZ_CONTEXT_TAG)
-		error->tag = (const char *)context.value;
-	else if (context.kind == MMVIZ_CONTEXT_SITE)
+	error->tag = name_of(span, header, &context);
+	if (context.kind == MMVIZ_CONTEXT_SITE)
 		error->born_at = (const void *)context.value;
 	if (mmviz_word_life(header->word) == MMVIZ_LIFE_LIVE)
 		error->bytes = mmviz_word_bytes(header->word);
-	else if (is_block_start(arena, block))
-		error->bytes = span_usable_bytes(span_around(arena, block));
+	else if (span)
+		error->bytes = span_usable_bytes(span);
 }
 
 void error_report(struct mmviz_arena *arena, enum mmviz_error_kind kind, const void *block,

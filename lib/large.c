@@ -37,8 +37,9 @@ static struct mmviz_header *init_block(struct mmviz_span *span, uint32_t units,
 {
 	uint32_t front = (uint32_t)front_bytes_for(request->alignment);
 	struct mmviz_header *header = (struct mmviz_header *)((char *)span + front) - 1;
-	uint64_t word =
-		mmviz_word_make(request->bytes, request->context, MMVIZ_FIT_LARGE, MMVIZ_LIFE_LIVE);
+	uint64_t word = mmviz_word_make(request->bytes, request->context, MMVIZ_FIT_LARGE,
+					MMVIZ_LIFE_LIVE) |
+			(request->is_sampled ? MMVIZ_WORD_SAMPLED : 0);
 
 	*span = (struct mmviz_span){
 		.owner_heap = MMVIZ_HEAP_NONE,
@@ -120,7 +121,7 @@ static uint32_t bin_pop(struct mmviz_arena *arena, uint32_t units)
 {
 	uint32_t *first, unit;
 
-	if (!has_run_class(arena, units))
+	if (!has_run_class(arena, units) || rounded_units(arena, units) != units)
 		return EXTENT_NONE;
 	first = &arena->cached_runs[run_class(units)];
 	unit = *first;

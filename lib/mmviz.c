@@ -43,7 +43,7 @@ static const char *text_of(struct mmviz_header *header, uint32_t context, bool i
 	return is_labelled ? label_of(header) : registry_context_name(context);
 }
 
-/* Somebody listens: log the ALLOC, fire the per-event probe, sample. Returns the block. */
+/* Somebody listens: sample, log the ALLOC, fire the per-event probe. Returns the block. */
 static noinline void *tell_alloc(struct heap *heap, struct mmviz_header *header, bool is_labelled,
 				 listeners_alloc listeners)
 {
@@ -51,6 +51,8 @@ static noinline void *tell_alloc(struct heap *heap, struct mmviz_header *header,
 	uint32_t context = mmviz_word_context(word);
 	uint64_t what = mmviz_event_what(MMVIZ_EVENT_ALLOC, context, heap_place(heap, header));
 
+	if (LISTENS_SAMPLE(listeners))
+		sample_alloc(heap, header);
 	if (is_labelled) {
 		struct operation operation = {.events = {{what, bytes | MMVIZ_ALLOC_LABELLED}},
 					      .count = 3};
@@ -66,8 +68,6 @@ static noinline void *tell_alloc(struct heap *heap, struct mmviz_header *header,
 	if (LISTENS_ALLOC(listeners))
 		mmviz_probe_alloc(arena_id, (uint64_t)(header + 1), bytes, context,
 				  text_of(header, context, is_labelled));
-	if (LISTENS_SAMPLE(listeners))
-		sample_alloc(heap, header);
 	return header + 1;
 }
 
@@ -214,17 +214,22 @@ static void *born_large(struct mmviz_arena *arena, struct heap *heap, const stru
 		.label = wish->label,
 		.extra_bytes = room_bytes - wish->bytes,
 	};
-	struct mmviz_header *header = large_take(arena, heap, &request);
-	listeners_alloc listeners;
+	listeners_alloc listeners = listeners_of_alloc();
+	struct mmviz_header *header;
+	uint64_t weight = 0;
 
+	if (unlikely(LISTENS_SAMPLE(listeners)))
+		weight = sample_weight(heap, wish->bytes);
+	request.is_sampled = weight;
+	header = large_take(arena, heap, &request);
 	if (!header)
 		return out_of_memory(arena);
-	listeners = listeners_of_alloc();
 	if (unlikely(LISTENS_ALLOC(listeners)))
 		mmviz_probe_alloc(arena->head.id, (uint64_t)(header + 1), wish->bytes,
 				  wish->context, text_of(header, wish->context, wish->label));
-	if (unlikely(LISTENS_SAMPLE(listeners)))
-		sample_alloc(heap, header);
+	if (unlikely(weight))
+		mmviz_probe_sample(arena->head.id, (uint64_t)(header + 1), wish->bytes,
+				   wish->context, weight);
 	return header + 1;
 }
 

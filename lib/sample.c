@@ -41,9 +41,9 @@ static int64_t next_distance(struct heap *heap)
 	return (int64_t)((sample_period_bytes() >> 4) * exponential_16(next_random(heap)) >> 12);
 }
 
-void sample_alloc(struct heap *heap, struct mmviz_header *header)
+uint64_t sample_weight(struct heap *heap, uint64_t bytes)
 {
-	uint64_t bytes = mmviz_word_bytes(header->word), weight = 0;
+	uint64_t weight = 0;
 
 	if (!heap->sample_countdown_bytes)
 		heap->sample_countdown_bytes = next_distance(heap) + 1;
@@ -52,6 +52,13 @@ void sample_alloc(struct heap *heap, struct mmviz_header *header)
 		heap->sample_countdown_bytes += next_distance(heap) + 1;
 		weight += sample_period_bytes();
 	}
+	return weight;
+}
+
+void sample_alloc(struct heap *heap, struct mmviz_header *header)
+{
+	uint64_t bytes = mmviz_word_bytes(header->word), weight = sample_weight(heap, bytes);
+
 	if (!weight)
 		return;
 	header->word |= MMVIZ_WORD_SAMPLED;

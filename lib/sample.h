@@ -13,7 +13,12 @@
 #include "heap.h"
 
 uint64_t sample_period_bytes(void);
-/* A block was born: fire the probe and mark the header if a sample point fell into it. */
+/* Bytes that a new block of `bytes` stands for, if a sample point falls into it; else 0. */
+uint64_t sample_weight(struct heap *heap, uint64_t bytes);
+/*
+ * A block's header is written, its event not yet (a walker relies on the header once the event is
+ * counted): mark the header and fire the probe if a sample point falls into the block.
+ */
 void sample_alloc(struct heap *heap, struct mmviz_header *header);
 
 #endif
