@@ -152,11 +152,13 @@ const promises = {
 
 	async 'a map is sent again only when the last one was drawn'() {
 		const arenas = client.of(3).at(-1);
-		arena = {id: arenas.columns[0][0], base: arenas.columns[1][0], capacity: arenas.columns[2][0]};
+		const fullest = arenas.columns[5].indexOf(Math.max(...arenas.columns[5]));
+		arena = {id: arenas.columns[0][fullest], base: arenas.columns[1][fullest],
+			texel: Math.ceil(arenas.columns[4][fullest] / 16 / 4096)};
 		const from = client.messages.length;
-		client.send({type: 'map', request: 1, arena: arena.id, first_place: 0, places_per_texel: 256, texels: 4096});
+		client.send({type: 'map', request: 1, arena: arena.id, first_place: 0, places_per_texel: arena.texel, texels: 4096});
 		const map = await client.next(8, (m) => m.window[0] === 1, from);
-		assert.deepEqual(map.window, [1, arena.id, 0, 256]);
+		assert.deepEqual(map.window, [1, arena.id, 0, arena.texel]);
 		assert.equal(map.count, 4096);
 		assert.ok(map.texels.blocks.some((n) => n > 0), 'an empty map');
 		await sleep(600);
@@ -171,9 +173,9 @@ const promises = {
 	async 'a close look brings blocks, and each block is what it says'() {
 		const busy = client.of(8).at(-1);
 		const texel = busy.texels.blocks.findIndex((n) => n > 0);
-		client.send({type: 'map', request: 2, arena: arena.id, first_place: texel * 256, places_per_texel: 4, texels: 1024});
+		client.send({type: 'map', request: 2, arena: arena.id, first_place: texel * arena.texel, places_per_texel: 4, texels: 1024});
 		const blocks = await client.next(9, (m) => m.window[0] === 2 && m.count > 0);
-		assert.deepEqual(blocks.window, [2, arena.id, texel * 256, 4096]);
+		assert.deepEqual(blocks.window, [2, arena.id, texel * arena.texel, 4096]);
 		const {place, places, life} = blocks.blocks;
 		place.forEach((at, i) => assert.ok(i === 0 || at >= place[i - 1] + places[i - 1], 'blocks overlap'));
 		const live = life.findIndex((l) => l === 1);
@@ -204,6 +206,24 @@ const promises = {
 		client.send({type: 'pause', on: false});
 		await client.next(3, undefined, from);
 		await client.next(4, undefined, from);
+	},
+
+	async 'all views of a target at rest agree'() {
+		process.kill(pid, 'SIGSTOP');
+		await sleep(1000);
+		const totals = client.of(2).at(-1).fields, arenas = client.of(3).at(-1), contexts = client.of(4).at(-1);
+		const sum = (numbers) => numbers.reduce((all, n) => all + n, 0);
+		const maps = [];
+		for (const [i, id] of arenas.columns[0].entries()) {
+			client.send({type: 'map', request: 100 + i, arena: id, first_place: 0,
+				places_per_texel: Math.ceil(arenas.columns[4][i] / 16 / 65536), texels: 65536});
+			maps.push(await client.next(8, (m) => m.window[0] === 100 + i));
+		}
+		const summary = await (await fetch(url.replace(/^ws(.*)ws$/, 'http$1api/v1/summary'))).json();
+		process.kill(pid, 'SIGCONT');
+		maps.forEach((map, i) => assert.equal(sum(map.texels.blocks), arenas.columns[5][i], `blocks of the map of arena ${i}`));
+		assert.deepEqual([sum(arenas.columns[5]), sum(contexts.columns[1]), summary.live_blocks], Array(3).fill(totals[0]));
+		assert.deepEqual([sum(arenas.columns[6]), sum(contexts.columns[0]), summary.live_bytes], Array(3).fill(totals[1]));
 	},
 
 	async 'a client that does not read misses no point of the time line'() {
