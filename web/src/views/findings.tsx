@@ -86,8 +86,8 @@ function Wasted() {
 	}
 	return (
 		<Card title="Wasted">
-			<p title={`${format.bytes(found.header_bytes)} headers, ${format.bytes(found.padding_bytes)} padding`}>
-				<strong>{format.percent(found.share)}</strong> of block memory is headers and padding
+			<p title={`Headers ${format.bytes(found.header_bytes)}, padding ${format.bytes(found.padding_bytes)}`}>
+				<strong>{format.percent(found.share)}</strong> of block memory is overhead
 			</p>
 			<p class="dim">
 				{format.count(found.split_blocks)} blocks cross a cache line needlessly
