@@ -181,12 +181,17 @@ static int check_heap(const struct mmviz_arena *arena, const struct heap *heap,
 	if (log->next < log->first || log->next - log->first > MMVIZ_LOG_SLOTS)
 		return broken("heap %u: log from %llu to %llu", heap->head.id,
 			      (unsigned long long)log->first, (unsigned long long)log->next);
+	*in_magazines -= heap->lost_cells;
 	for (unsigned number = 0; number < HEAP_MAGAZINES; number++) {
 		int64_t length = check_free_list(arena, NULL, heap->magazines[number].top_place);
 		uint32_t listed = heap->with_room[number];
 
 		if (length < 0)
 			return (int)length;
+		if (length != heap_magazine_cells(heap, number))
+			return broken("heap %u: magazine %u holds %lld cells, counts %d",
+				      heap->head.id, number, (long long)length,
+				      heap_magazine_cells(heap, number));
 		*in_magazines -= length;
 		if (listed && (arena->heads[listed - 1].owner_heap != heap->head.id ||
 			       !(arena->heads[listed - 1].flags & SPAN_LISTED)))
@@ -214,9 +219,9 @@ int mmviz_arena_check(struct mmviz_arena *arena)
 	     heap = heap_next(heap))
 		error = check_heap(arena, heap, &in_magazines);
 	if (!error && in_magazines)
-		error = broken(
-			"%lld more cells are cached outside free lists than lie in magazines",
-			(long long)in_magazines);
+		error = broken("%lld more cells are cached outside free lists than lie in "
+			       "magazines or are lost",
+			       (long long)in_magazines);
 	arena_unlock(arena);
 	return error;
 }

@@ -29,6 +29,7 @@ void heap_clear(struct heap *heap)
 		heap->magazines[number] = (struct magazine){.room_cells = magazine_limit(number)};
 	memset(heap->active, 0, sizeof(heap->active));
 	memset(heap->with_room, 0, sizeof(heap->with_room));
+	heap->lost_cells = 0;
 	heap->returned = 0;
 }
 
@@ -149,45 +150,47 @@ static int32_t magazine_limit(unsigned magazine)
 					    : (int32_t)cells;
 }
 
-/*
- * A link that leads nowhere: a header was written to after the free. What hangs on it cannot be
- * found any more and is given up (it stays counted as used).
- */
-static void report_broken_link(struct heap *heap, const struct mmviz_header *header)
+int32_t heap_magazine_cells(const struct heap *heap, unsigned magazine)
 {
-	error_report(heap->arena, MMVIZ_ERROR_CORRUPT_HEADER, header + 1, NULL);
+	return magazine_limit(magazine) - heap->magazines[magazine].room_cells;
+}
+
+/*
+ * A link that leads nowhere: a header was written to after its free. The `cells` that hang on it
+ * cannot be found any more and are given up; they stay counted as used.
+ */
+static void give_up(struct heap *heap, unsigned number, uint32_t place, int32_t cells)
+{
+	heap->magazines[number].room_cells += cells;
+	heap->lost_cells += cells;
+	error_report(heap->arena, MMVIZ_ERROR_CORRUPT_HEADER, heap_header(heap, place) + 1, NULL);
 }
 
 /* Cut the list after `keep` cells and give the rest back to their spans. */
 static void trim(struct heap *heap, unsigned number, int32_t keep)
 {
 	struct magazine *magazine = &heap->magazines[number];
-	struct mmviz_header *header;
+	int32_t cells = heap_magazine_cells(heap, number); /* from `rest` on */
+	struct mmviz_header *header = heap_header(heap, magazine->top_place), *last = NULL;
 	uint32_t rest = magazine->top_place;
 
-	for (int32_t i = 0; i < keep && rest; i++) {
-		header = heap_header(heap, rest);
-		if (!span_is_cached(header)) {
-			report_broken_link(heap, header);
-			return;
-		}
+	for (; keep && rest && span_is_cached(header); keep--, cells--) {
+		last = header;
 		rest = header->freed.link;
-		if (i == keep - 1)
-			span_write_freed(header, MMVIZ_LIFE_CACHED, mmviz_word_fit(header->word),
-					 0);
-	}
-	if (keep == 0)
-		magazine->top_place = 0;
-	while (rest) {
 		header = heap_header(heap, rest);
-		if (!span_is_cached(header)) {
-			report_broken_link(heap, header);
-			return;
-		}
+	}
+	if (last)
+		span_write_freed(last, MMVIZ_LIFE_CACHED, mmviz_word_fit(last->word), 0);
+	else
+		magazine->top_place = 0;
+	for (; rest && span_is_cached(header); cells--) {
 		rest = header->freed.link;
 		magazine->room_cells++;
 		give_to_span(heap, header);
+		header = heap_header(heap, rest);
 	}
+	if (rest)
+		give_up(heap, number, rest, cells);
 }
 
 void heap_halve(struct heap *heap, unsigned number)
@@ -243,8 +246,8 @@ static void collect(struct heap *heap)
 
 		if (header->check !=
 		    mmviz_check_link((uint64_t)header, header->freed.link, MMVIZ_LIFE_RETURNED)) {
-			report_broken_link(heap, header);
-			return;
+			error_report(heap->arena, MMVIZ_ERROR_CORRUPT_HEADER, header + 1, NULL);
+			return; /* what is older stays returned for ever */
 		}
 		place = header->freed.link;
 		reclaim(heap, header);
@@ -261,9 +264,8 @@ static struct mmviz_header *take_from_magazine(struct heap *heap, unsigned numbe
 	if (!magazine->top_place)
 		return NULL;
 	if (!span_is_cached(header)) {
+		give_up(heap, number, magazine->top_place, heap_magazine_cells(heap, number));
 		magazine->top_place = 0;
-		magazine->room_cells = magazine_limit(number);
-		report_broken_link(heap, header);
 		return NULL;
 	}
 	magazine->top_place = header->freed.link;

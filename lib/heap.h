@@ -48,6 +48,7 @@ struct heap {
 					     */
 	const void *site_pcs[HEAP_SITES];
 	uint32_t site_ids[HEAP_SITES];
+	int64_t lost_cells; /* given up after a write into a freed header; counted as used */
 	int64_t sample_countdown_bytes;
 	uint64_t random;	/* state of the sampler's generator */
 	struct heap *pool_next; /* by the arena's lock, while nobody owns the heap */
@@ -77,6 +78,8 @@ struct heap *heap_next(const struct heap *heap);
 struct mmviz_header *heap_take_slow(struct heap *heap, unsigned magazine);
 /* The magazine has no room: give its older half back to the spans. */
 void heap_halve(struct heap *heap, unsigned magazine);
+/* How many cells lie in the magazine. */
+int32_t heap_magazine_cells(const struct heap *heap, unsigned magazine);
 /* Hand a block over to its owner. */
 void heap_return(struct heap *owner, struct mmviz_header *header);
 /* The context of an untagged call: looked up, or interned. */
