@@ -28,13 +28,15 @@ BPF_CFLAGS  := -target bpf -O2 -g -Wall -Wextra -Wno-unused-parameter $(WERROR) 
 LIB_SRC := lib/os.c lib/extent_tree.c lib/registry.c lib/probes.c lib/arena.c lib/change.c lib/large.c lib/span.c lib/heap.c lib/log.c \
            lib/sample.c lib/walk.c lib/check.c lib/error.c lib/inspect.c lib/mmviz.c
 
-USER_COLLECT_SRC := user/collect/target.c user/collect/elf_notes.c user/collect/probe_file.c user/collect/maps.c user/collect/safe_text.c user/collect/attach.c user/collect/uprobe_multi.c user/collect/registry_reader.c user/collect/walk.c
-USER_MODEL_SRC   := user/model/replica.c user/model/block_table.c user/model/view.c
-USER_EXPORT_SRC  := user/export/json.c user/export/metrics.c
+USER_COLLECT_SRC := user/collect/target.c user/collect/elf_notes.c user/collect/probe_file.c user/collect/maps.c user/collect/safe_text.c user/collect/attach.c user/collect/uprobe_multi.c user/collect/registry_reader.c user/collect/log_reader.c user/collect/walk.c user/collect/stop.c
+USER_MODEL_SRC   := user/model/cell_pool.c user/model/totals.c user/model/block_table.c user/model/walked.c user/model/pending.c \
+                    user/model/replica.c user/model/compare.c user/model/timeline.c user/model/heap_map.c user/model/view.c
+USER_EXPORT_SRC  := user/export/json.c user/export/blocks.c user/export/metrics.c
 USER_SERVE_SRC   := user/serve/server.c user/serve/publisher.c user/serve/wire.c user/serve/access.c user/serve/channel.c user/serve/sandbox.c \
                     user/serve/web/web.c user/serve/web/http.c user/serve/web/socket.c user/serve/web/request.c user/serve/web/assets.c
 USER_COMMAND_SRC := user/commands/options.c user/commands/live.c user/commands/snapshot.c user/commands/verify.c user/commands/list.c user/commands/doctor.c
-USER_SRC := user/main.c user/session.c $(USER_COLLECT_SRC) $(USER_MODEL_SRC) $(USER_EXPORT_SRC) $(USER_SERVE_SRC) $(USER_COMMAND_SRC)
+USER_SESSION_SRC := user/session.c user/follow.c user/baseline.c user/verify.c user/picture.c
+USER_SRC := user/main.c $(USER_SESSION_SRC) $(USER_COLLECT_SRC) $(USER_MODEL_SRC) $(USER_EXPORT_SRC) $(USER_SERVE_SRC) $(USER_COMMAND_SRC)
 
 LIB_OBJ  := $(LIB_SRC:%.c=$(B)/%.o)
 USER_OBJ := $(USER_SRC:%.c=$(B)/%.o)
@@ -59,7 +61,7 @@ $(B)/gen/mmviz.skel.h: $(B)/gen/mmviz.bpf.o
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name mmviz_bpf > $@
 
 # ---------------------------------------------------------------- collector
-USER_LIBS = -lbpf -lelf -lz -lwebsockets -ljansson -lseccomp -lcap
+USER_LIBS = -lbpf -lelf -lz -lwebsockets -ljansson -lseccomp -lcap -lm
 $(USER_OBJ): $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(USER_CFLAGS) $(CFLAGS) -c -o $@ $<
@@ -171,13 +173,16 @@ $(ATTACH_TARGETS): $(B)/tests/attach_target%: tests/attach_target.c $(B)/libmmvi
 	$(call say,LD,$@)$(CC) $(CFLAGS_C) $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $< $(TARGET_LINK) -pthread
 $(B)/tests/attach_target_nopie: TARGET_LINK = -no-pie $(B)/libmmviz.a
 $(B)/tests/attach_target_pie: TARGET_LINK = -pie -fPIE $(B)/libmmviz.a
-$(B)/tests/attach_target_shared: TARGET_LINK = $(B)/libmmviz.so -Wl,-rpath,$(abspath $(B))
+$(B)/tests/libmmviz.so.1: $(B)/libmmviz.so
+	@mkdir -p $(@D) && ln -sf ../libmmviz.so $@
+$(B)/tests/attach_target_shared: $(B)/tests/libmmviz.so.1
+$(B)/tests/attach_target_shared: TARGET_LINK = $(B)/libmmviz.so -Wl,-rpath,'$$ORIGIN'
 $(B)/tests/attach_target_static: TARGET_LINK = -static $(B)/libmmviz.a
 $(B)/tests/attach_target_static_pie: TARGET_LINK = -static-pie -fPIE $(B)/libmmviz.a
 $(B)/tests/attach_target_stripped: TARGET_LINK = -pie -fPIE -s $(B)/libmmviz.a
 
 COLLECT_TESTS := $(addprefix $(B)/tests/test_,elf_notes safe_text registry_reader attach)
-COLLECT_OBJ := $(patsubst %.c,$(B)/%.o,$(filter-out user/collect/walk.c,$(USER_COLLECT_SRC)))
+COLLECT_OBJ := $(addprefix $(B)/user/collect/,target.o elf_notes.o probe_file.o maps.o safe_text.o attach.o uprobe_multi.o registry_reader.o)
 $(COLLECT_TESTS): $(B)/tests/%: tests/%.c $(COLLECT_OBJ) | $(ATTACH_TARGETS)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(USER_CFLAGS) $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $< $(COLLECT_OBJ) -lcmocka -lbpf -lelf -lz
@@ -188,7 +193,7 @@ test-collect: $(COLLECT_TESTS) $(B)/mmviz-bpf ## test how a process is found, re
 
 # ---------------------------------------------------------------- tests of the library, and all tests
 TEST_CFLAGS = $(CFLAGS_C) -D_GNU_SOURCE -Itests -Ilib
-LIB_TESTS := $(addprefix $(B)/tests/test_,extent_tree arena)
+LIB_TESTS := $(addprefix $(B)/tests/test_,extent_tree arena errors)
 UNIT_TESTS = $(LIB_TESTS) $(COLLECT_TESTS) $(MODEL_TESTS) $(SERVE_TESTS)
 
 $(LIB_TESTS:=.o) $(B)/tests/ops.o $(B)/tests/spy.o: $(B)/%.o: %.c

@@ -27,7 +27,7 @@
 /* A value that the compiler knows nothing about: for pointers that a test abuses on purpose. */
 #define opaque(value)                                                                              \
 	({                                                                                         \
-		__typeof__(value) opaque_ = (value);                                               \
+		__typeof__((value) + 0) opaque_ = (value);                                         \
 		__asm__ volatile("" : "+r"(opaque_)::"memory");                                    \
 		opaque_;                                                                           \
 	})

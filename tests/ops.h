@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ops.h - streams of operations on an arena, judged by a naive oracle.
+ *
+ * Bytes are decoded to operations: allocations of every kind and size, reallocations, frees,
+ * resets. Any bytes are a stream, so unit tests feed random ones, fuzzers theirs. The oracle is a
+ * table of what the program holds: where each block is, how long, its name, and the pattern written
+ * into it. Blocks must not overlap, patterns must survive, walk and totals must say what the table
+ * says. Uses the public API alone.
+ *
+ * One thread. A fault is a text (what, with both numbers), NULL is none; the first fault ends a
+ * stream.
+ */
+#ifndef MMVIZ_TESTS_OPS_H
+#define MMVIZ_TESTS_OPS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <mmviz/mmviz.h>
+
+#define OPS_BYTES_MAX 8u /* an operation is 1 to 8 bytes of a stream */
+
+struct ops;
+
+/* `check_every`: how many operations lie between two full checks (1: every one). NULL: no memory.
+ */
+struct ops *ops_create(struct mmviz_arena *arena, uint32_t check_every);
+void ops_destroy(struct ops *ops);
+
+/* Decode and carry out the whole stream; bytes that it lacks at the end are 0. */
+const char *ops_run(struct ops *ops, const uint8_t *stream, size_t bytes);
+/* Free what is left, in a scattered order, and check that the arena holds nothing. */
+const char *ops_finish(struct ops *ops);
+/* Everything at once: arena check, every pattern, the walk, the totals. */
+const char *ops_check(struct ops *ops);
+
+uint64_t ops_count(const struct ops *ops); /* operations carried out */
+
+#endif

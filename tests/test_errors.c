@@ -1,0 +1,587 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_errors.c - what happens to a program that makes mistakes.
+ *
+ * Each mistake must be told with its right kind, and must change nothing: the arena holds the same
+ * blocks, every invariant stays, and the next correct call works. The default handler is tried in a
+ * child.
+ */
+#include "test.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <mmviz/abi.h>
+#include <mmviz/mmviz.h>
+
+#define CAPACITY_BYTES (16u << 20)
+
+/* ------------------------------------------------------------------ what the handler heard */
+
+static struct mmviz_error heard;
+static int heard_count;
+
+static void hear(const struct mmviz_error *error)
+{
+	heard = *error;
+	heard_count++;
+}
+
+static int setup(void **state)
+{
+	*state = mmviz_arena_create("errors", CAPACITY_BYTES);
+	mmviz_set_error_handler(hear);
+	heard_count = 0;
+	return *state ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	mmviz_arena_destroy(*state);
+	mmviz_set_error_handler(NULL);
+	return 0;
+}
+
+static struct mmviz_header *header_of(void *block)
+{
+	return (struct mmviz_header *)opaque((char *)block - sizeof(struct mmviz_header));
+}
+
+static uint64_t live_blocks(struct mmviz_arena *arena)
+{
+	struct mmviz_stats stats;
+
+	assert_int_equal(mmviz_arena_stats(arena, &stats), 0);
+	return stats.live_blocks;
+}
+
+/* Frees what must not be freed: told once, as `kind`, and nothing changes. */
+static void assert_refused(struct mmviz_arena *arena, void *block, int kind)
+{
+	uint64_t live = live_blocks(arena);
+	struct mmviz_stats before, after;
+
+	mmviz_arena_stats(arena, &before);
+	heard_count = 0;
+	mmviz_free(arena, opaque(block));
+	assert_int_equal(heard_count, 1);
+	assert_int_equal(heard.kind, kind);
+	assert_ptr_equal(heard.address, block);
+	assert_string_equal(heard.arena, "errors");
+	assert_non_null(heard.now_at);
+	mmviz_arena_stats(arena, &after);
+	assert_memory_equal(&before, &after, sizeof(before));
+	assert_int_equal(live_blocks(arena), live);
+}
+
+static void assert_refused_and_whole(struct mmviz_arena *arena, void *block, int kind)
+{
+	assert_refused(arena, block, kind);
+	assert_whole(arena);
+}
+
+/* ------------------------------------------------------------------ wrong frees */
+
+static const size_t sizes[] = {1, 100, 5000, 30000, 100000, 3u << 20};
+#define SIZES (sizeof(sizes) / sizeof(sizes[0]))
+
+static void test_double_free(void **state)
+{
+	struct mmviz_arena *arena = *state;
+
+	for (size_t i = 0; i < SIZES; i++) {
+		void *other = mmviz_alloc(arena, sizes[i], 0);
+		void *block = mmviz_alloc(arena, sizes[i], MMVIZ_TAG("freed twice"));
+
+		mmviz_free(arena, block);
+		assert_refused_and_whole(arena, block, MMVIZ_ERROR_DOUBLE_FREE);
+		assert_string_equal(heard.what, "double free");
+		assert_string_equal(heard.tag, "freed twice");
+		mmviz_free(arena, other);
+	}
+	assert_int_equal(live_blocks(arena), 0);
+}
+
+static void test_double_free_with_all_kinds_of_blocks(void **state)
+{
+	struct mmviz_arena *arena = *state;
+	void *blocks[] = {mmviz_alloc_labeled(arena, 100, "a label"),
+			  mmviz_alloc_labeled(arena, 200000, "a label"),
+			  mmviz_alloc_aligned(arena, 64, 100, 0),
+			  mmviz_alloc_aligned(arena, 1u << 16, 100, 0),
+			  mmviz_calloc(arena, 3, 7, 0)};
+
+	for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++) {
+		mmviz_free(arena, blocks[i]);
+		assert_refused_and_whole(arena, blocks[i], MMVIZ_ERROR_DOUBLE_FREE);
+	}
+}
+
+static void test_foreign_pointers(void **state)
+{
+	struct mmviz_arena *arena = *state, *other = mmviz_arena_create("other", CAPACITY_BYTES);
+	static char here[64] __attribute__((aligned(16)));
+	char stack[64] __attribute__((aligned(16)));
+	void *from_malloc = malloc(100), *from_other = mmviz_alloc(other, 100, 0);
+
+	assert_refused_and_whole(arena, here, MMVIZ_ERROR_FOREIGN_POINTER);
+	assert_refused_and_whole(arena, stack, MMVIZ_ERROR_FOREIGN_POINTER);
+	assert_refused_and_whole(arena, from_malloc, MMVIZ_ERROR_FOREIGN_POINTER);
+	assert_refused_and_whole(arena, from_other, MMVIZ_ERROR_FOREIGN_POINTER);
+	assert_refused_and_whole(arena, (void *)16, MMVIZ_ERROR_FOREIGN_POINTER);
+	assert_refused_and_whole(arena, (void *)~15ULL, MMVIZ_ERROR_FOREIGN_POINTER);
+	mmviz_free(other, from_other);
+	mmviz_arena_destroy(other);
+	free(from_malloc);
+}
+
+/* The arena's own books, and its last bytes, which nobody has ever committed. */
+static void test_pointers_into_the_arena_that_are_no_blocks(void **state)
+{
+	struct mmviz_arena *arena = *state;
+	char *base = (char *)arena;
+
+	assert_refused_and_whole(arena, base, MMVIZ_ERROR_FOREIGN_POINTER);
+	assert_refused_and_whole(arena, base + 16, MMVIZ_ERROR_FOREIGN_POINTER);
+	assert_refused_and_whole(arena, base + 4096, MMVIZ_ERROR_FOREIGN_POINTER);
+	assert_refused_and_whole(arena, base + CAPACITY_BYTES - 16, MMVIZ_ERROR_FOREIGN_POINTER);
+	assert_refused_and_whole(arena, base + CAPACITY_BYTES, MMVIZ_ERROR_FOREIGN_POINTER);
+	assert_refused_and_whole(arena, base + CAPACITY_BYTES + 16, MMVIZ_ERROR_FOREIGN_POINTER);
+}
+
+static void test_interior_and_misaligned_pointers(void **state)
+{
+	struct mmviz_arena *arena = *state;
+
+	for (size_t i = 0; i < SIZES; i++) {
+		char *block = mmviz_calloc(arena, 1, sizes[i], 0);
+
+		for (size_t offset = 1; offset < sizes[i] && offset < 300; offset++)
+			assert_refused(arena, block + offset, MMVIZ_ERROR_FOREIGN_POINTER);
+		if (sizes[i] > 8192)
+			assert_refused(arena, block + 4096, MMVIZ_ERROR_FOREIGN_POINTER);
+		assert_whole(arena);
+		heard_count = 0;
+		mmviz_free(arena, block);
+		assert_int_equal(heard_count, 0);
+	}
+}
+
+/* A header copied into a payload is a header, but not of that place. */
+static void test_a_planted_header_is_not_believed(void **state)
+{
+	struct mmviz_arena *arena = *state;
+	char *block = mmviz_calloc(arena, 1, 1000, 0);
+
+	memcpy(block + 48, header_of(block), sizeof(struct mmviz_header));
+	assert_refused_and_whole(arena, block + 64, MMVIZ_ERROR_FOREIGN_POINTER);
+	mmviz_free(arena, block);
+}
+
+static void test_overwritten_header(void **state)
+{
+	struct mmviz_arena *arena = *state;
+
+	for (size_t i = 0; i < SIZES; i++) {
+		char *block = mmviz_alloc(arena, sizes[i], 0);
+		struct mmviz_header *header = header_of(block), kept = *header;
+
+		memset(header, 'A', 12);
+		assert_refused(arena, block, MMVIZ_ERROR_CORRUPT_HEADER);
+		*header = kept;
+		header->word ^= 1ULL << 40; /* another length */
+		assert_refused(arena, block, MMVIZ_ERROR_CORRUPT_HEADER);
+		*header = kept;
+		header->check ^= 1;
+		assert_refused(arena, block, MMVIZ_ERROR_CORRUPT_HEADER);
+		*header = kept;
+		assert_whole(arena);
+		mmviz_free(arena, block);
+		assert_int_equal(live_blocks(arena), 0);
+	}
+}
+
+static void test_realloc_of_a_wrong_pointer(void **state)
+{
+	struct mmviz_arena *arena = *state;
+	char *block = mmviz_calloc(arena, 1, 1000, 0);
+
+	errno = 0;
+	assert_null(mmviz_realloc(arena, opaque(block + 16), 2000, 0));
+	assert_int_equal(errno, EINVAL);
+	assert_int_equal(heard.kind, MMVIZ_ERROR_FOREIGN_POINTER);
+	mmviz_free(arena, block);
+	assert_null(mmviz_realloc(arena, opaque(block), 2000, 0));
+	assert_int_equal(heard.kind, MMVIZ_ERROR_DOUBLE_FREE);
+	assert_int_equal(heard_count, 2);
+	assert_whole(arena);
+}
+
+/* After a reset every old pointer is dead, and is told so as long as its memory has no new owner.
+ */
+static void test_free_after_reset(void **state)
+{
+	struct mmviz_arena *arena = *state;
+	void *blocks[SIZES];
+
+	for (size_t i = 0; i < SIZES; i++)
+		blocks[i] = mmviz_alloc(arena, sizes[i], 0);
+	mmviz_arena_reset(arena);
+	for (size_t i = 0; i < SIZES; i++) {
+		heard_count = 0;
+		mmviz_free(arena, opaque(blocks[i]));
+		assert_int_equal(heard_count, 1);
+		assert_whole(arena);
+	}
+	assert_int_equal(live_blocks(arena), 0);
+}
+
+/* ------------------------------------------------------------------ writes after free */
+
+/* A header that was overwritten after its free is found when the list leads there; the rest goes
+ * on. */
+static void test_overwritten_header_of_a_free_block(void **state)
+{
+	struct mmviz_arena *arena = *state;
+	char *blocks[20], *again[40];
+	struct mmviz_header kept;
+
+	for (int i = 0; i < 20; i++)
+		blocks[i] = mmviz_alloc(arena, 500, 0);
+	for (int i = 0; i < 20; i++)
+		mmviz_free(arena, blocks[i]);
+	kept = *header_of(blocks[10]);
+	memset(header_of(blocks[10]), 'B', 12);
+	for (int i = 0; i < 40; i++) {
+		again[i] = mmviz_alloc(arena, 500, 0);
+		assert_non_null(again[i]);
+		assert_ptr_not_equal(again[i], blocks[10]);
+	}
+	assert_int_equal(heard_count, 1);
+	assert_int_equal(heard.kind, MMVIZ_ERROR_CORRUPT_HEADER);
+	assert_ptr_equal(heard.address, blocks[10]);
+	*header_of(blocks[10]) = kept;
+	assert_whole(arena);
+	for (int i = 0; i < 40; i++)
+		mmviz_free(arena, again[i]);
+	assert_whole(arena);
+	assert_int_equal(heard_count, 1);
+	assert_int_equal(live_blocks(arena), 0);
+}
+
+/* ------------------------------------------------------------------ guard bytes */
+
+static struct mmviz_arena *guarded_arena(void)
+{
+	struct mmviz_arena_options options = {
+		.options_bytes = sizeof(options),
+		.name = "errors",
+		.capacity_bytes = CAPACITY_BYTES,
+		.flags = MMVIZ_GUARD_BYTES,
+	};
+
+	return mmviz_arena_create_with(&options);
+}
+
+static void test_guard_bytes_find_an_overrun(void **state)
+{
+	struct mmviz_arena *arena = guarded_arena();
+
+	(void)state;
+	for (size_t i = 0; i < SIZES; i++) {
+		char *block = mmviz_alloc(arena, sizes[i], MMVIZ_TAG("too short"));
+		volatile char *behind = opaque(block + sizes[i]);
+
+		for (size_t offset = 0; offset < 16; offset++) {
+			char kept = behind[offset];
+
+			behind[offset] = (char)(kept + 1);
+			assert_refused(arena, block, MMVIZ_ERROR_OVERRUN);
+			assert_string_equal(heard.tag, "too short");
+			assert_int_equal(heard.bytes, sizes[i]);
+			errno = 0;
+			assert_null(mmviz_realloc(arena, block, 10, 0));
+			assert_int_equal(errno, EINVAL);
+			behind[offset] = kept;
+		}
+		assert_int_equal(mmviz_usable_bytes(block), sizes[i]);
+		heard_count = 0;
+		mmviz_free(arena, block);
+		assert_int_equal(heard_count, 0);
+		assert_whole(arena);
+	}
+	mmviz_arena_destroy(arena);
+}
+
+static void test_guard_bytes_follow_realloc(void **state)
+{
+	struct mmviz_arena *arena = guarded_arena();
+	char *block = mmviz_alloc(arena, 100, 0);
+
+	(void)state;
+	for (size_t i = 0; i < SIZES; i++) {
+		block = mmviz_realloc(arena, block, sizes[i], 0);
+		memset(block, 'x', sizes[i]);
+	}
+	for (size_t i = SIZES; i-- > 0;) {
+		block = mmviz_realloc(arena, block, sizes[i], 0);
+		memset(block, 'x', sizes[i]);
+	}
+	mmviz_free(arena, block);
+	assert_int_equal(heard_count, 0);
+	mmviz_arena_destroy(arena);
+}
+
+/* ------------------------------------------------------------------ no memory, wrong arguments */
+
+static void test_exhaustion_and_recovery(void **state)
+{
+	static void *blocks[CAPACITY_BYTES / 4096];
+	struct mmviz_arena *arena = *state;
+
+	for (size_t i = 0; i < SIZES; i++) {
+		size_t count = 0;
+
+		errno = 0;
+		while (count < sizeof(blocks) / sizeof(blocks[0]) &&
+		       (blocks[count] = mmviz_alloc(arena, sizes[i] + 4096, 0)))
+			count++;
+		if (count < sizeof(blocks) / sizeof(blocks[0]))
+			assert_int_equal(errno, ENOMEM);
+		assert_true(count * (sizes[i] + 4096) > CAPACITY_BYTES * 2ULL / 5);
+		assert_whole(arena);
+		while (count)
+			mmviz_free(arena, blocks[--count]);
+		assert_non_null(blocks[0] = mmviz_alloc(arena, 10u << 20, 0));
+		mmviz_free(arena, blocks[0]);
+	}
+	assert_int_equal(heard_count, 0);
+	assert_int_equal(live_blocks(arena), 0);
+}
+
+static void test_impossible_sizes(void **state)
+{
+	static const size_t impossible[] = {SIZE_MAX,	      SIZE_MAX - 15, SIZE_MAX - 4096,
+					    SIZE_MAX / 2 + 1, 1ULL << 60,    1ULL << 36,
+					    CAPACITY_BYTES};
+	struct mmviz_arena *arenas[] = {*state, guarded_arena()};
+
+	for (size_t i = 0; i < 2 * sizeof(impossible) / sizeof(impossible[0]); i++) {
+		struct mmviz_arena *arena = arenas[i % 2];
+		size_t bytes = opaque(impossible[i / 2]);
+		char *small = mmviz_alloc(arena, 40, 0), *large = mmviz_alloc(arena, 200000, 0);
+
+		small[39] = large[199999] = 'k';
+		errno = 0;
+		assert_null(mmviz_alloc(arena, bytes, 0));
+		assert_int_equal(errno, ENOMEM);
+		assert_null(mmviz_calloc(arena, 1, bytes, 0));
+		assert_null(mmviz_calloc(arena, bytes, 3, 0));
+		assert_null(mmviz_alloc_labeled(arena, bytes, "label"));
+		assert_null(mmviz_alloc_aligned(arena, 64, bytes, 0));
+		assert_null(mmviz_alloc_aligned(arena, 1u << 21, bytes, 0));
+		errno = 0;
+		assert_null(mmviz_realloc(arena, small, bytes, 0));
+		assert_int_equal(errno, ENOMEM);
+		errno = 0;
+		assert_null(mmviz_realloc(arena, large, bytes, 0));
+		assert_int_equal(errno, ENOMEM);
+		assert_whole(arena);
+		assert_int_equal(small[39], 'k');
+		assert_int_equal(large[199999], 'k');
+		mmviz_free(arena, small);
+		mmviz_free(arena, large);
+		assert_int_equal(live_blocks(arena), 0);
+	}
+	assert_int_equal(heard_count, 0);
+	mmviz_arena_destroy(arenas[1]);
+}
+
+static void test_calloc_overflow(void **state)
+{
+	struct mmviz_arena *arena = *state;
+
+	errno = 0;
+	assert_null(mmviz_calloc(arena, opaque((size_t)1 << 33), (size_t)1 << 33, 0));
+	assert_int_equal(errno, ENOMEM);
+	assert_null(mmviz_calloc(arena, opaque(SIZE_MAX), 2, 0));
+	mmviz_free(arena, mmviz_calloc(arena, 0, 5, 0));
+	assert_whole(arena);
+	assert_int_equal(heard_count, 0);
+}
+
+static void test_wrong_alignments(void **state)
+{
+	static const size_t wrong[] = {0, 3, 24, 100, 4095, 4u << 20, SIZE_MAX};
+	struct mmviz_arena *arena = *state;
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		errno = 0;
+		assert_null(mmviz_alloc_aligned(arena, opaque(wrong[i]), 10, 0));
+		assert_int_equal(errno, EINVAL);
+	}
+	assert_int_equal(live_blocks(arena), 0);
+}
+
+static void assert_no_arena(const struct mmviz_arena_options *options, int error)
+{
+	errno = 0;
+	assert_null(mmviz_arena_create_with(options));
+	assert_int_equal(errno, error);
+}
+
+static void test_wrong_options(void **state)
+{
+	const struct mmviz_arena_options fine = {
+		.options_bytes = sizeof(fine), .name = "x", .capacity_bytes = 1u << 20};
+	struct mmviz_arena_options options;
+
+	(void)state;
+	assert_no_arena(NULL, EINVAL);
+	options = fine, options.options_bytes = 8;
+	assert_no_arena(&options, EINVAL);
+	options = fine, options.name = NULL;
+	assert_no_arena(&options, EINVAL);
+	options = fine, options.name = "";
+	assert_no_arena(&options, EINVAL);
+	options = fine, options.capacity_bytes = (64u << 10) - 1;
+	assert_no_arena(&options, EINVAL);
+	options = fine, options.capacity_bytes = (64ULL << 30) + 1;
+	assert_no_arena(&options, EINVAL);
+	options = fine, options.capacity_bytes = SIZE_MAX;
+	assert_no_arena(&options, EINVAL);
+	options = fine, options.flags = 1u << 30; /* a flag of a later version */
+	assert_no_arena(&options, EINVAL);
+	options = fine, options.flags = MMVIZ_ARENA_OWN_MEMORY; /* the library's own flag */
+	assert_no_arena(&options, EINVAL);
+}
+
+static void test_a_long_name_is_cut(void **state)
+{
+	char name[200], seen[MMVIZ_NAME_BYTES] = "";
+	struct mmviz_arena *arena;
+
+	(void)state;
+	memset(name, 'n', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	arena = mmviz_arena_create(name, 1u << 20);
+	assert_non_null(arena);
+	memset(seen, 'n', sizeof(seen) - 1);
+	assert_string_equal(((struct mmviz_arena_head *)arena)->name, seen);
+	mmviz_arena_destroy(arena);
+}
+
+/* ------------------------------------------------------------------ the default handler */
+
+static mmviz_tag default_tag;
+
+/* What a child that commits the mistake prints before it aborts. */
+static void default_message(struct mmviz_arena *arena, void (*mistake)(struct mmviz_arena *),
+			    char *text, size_t bytes)
+{
+	int pipes[2], status;
+	ssize_t length;
+	pid_t child;
+
+	assert_int_equal(pipe(pipes), 0);
+	mmviz_set_error_handler(NULL);
+	fflush(NULL);
+	child = fork();
+	if (child == 0) {
+		dup2(pipes[1], STDERR_FILENO);
+		mistake(arena);
+		_exit(0);
+	}
+	mmviz_set_error_handler(hear);
+	close(pipes[1]);
+	length = read(pipes[0], text, bytes - 1);
+	text[length > 0 ? length : 0] = '\0';
+	close(pipes[0]);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGABRT);
+}
+
+static void mistake_tagged(struct mmviz_arena *arena)
+{
+	void *block = mmviz_alloc(arena, 123, default_tag);
+
+	mmviz_free(arena, block);
+	mmviz_free(arena, opaque(block));
+}
+
+static void mistake_untagged(struct mmviz_arena *arena)
+{
+	void *block = mmviz_alloc(arena, 123, 0);
+
+	header_of(block)->check ^= 1;
+	mmviz_free(arena, opaque(block));
+}
+
+static void mistake_labelled(struct mmviz_arena *arena)
+{
+	void *block = mmviz_alloc_labeled(arena, 123, "session 42");
+
+	mmviz_free(arena, block);
+	mmviz_free(arena, opaque(block));
+}
+
+static void test_default_handler_tells_and_aborts(void **state)
+{
+	struct mmviz_arena *arena = *state;
+	char text[1024];
+
+	default_tag = mmviz_tag_intern("GET /default");
+	default_message(arena, mistake_tagged, text, sizeof(text));
+	assert_non_null(strstr(text, "mmviz: double free: block 0x"));
+	assert_non_null(strstr(text, "'GET /default'"));
+	assert_non_null(strstr(text, "in arena 'errors'"));
+	assert_non_null(strstr(text, "free each block once"));
+	assert_int_equal(text[strlen(text) - 1], '\n');
+	default_message(arena, mistake_untagged, text, sizeof(text));
+	assert_non_null(strstr(text, "mmviz: header overwritten: block 0x"));
+	assert_non_null(strstr(text, "allocated by the code at 0x"));
+	default_message(arena, mistake_labelled, text, sizeof(text));
+	assert_non_null(strstr(text, "'session 42'"));
+	assert_whole(arena);
+}
+
+static void test_the_handler_can_be_replaced(void **state)
+{
+	(void)state;
+	assert_ptr_equal(mmviz_set_error_handler(NULL), hear);
+	assert_ptr_not_equal(mmviz_set_error_handler(hear), hear);
+	assert_ptr_equal(mmviz_set_error_handler(hear), hear);
+}
+
+#define error_test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		error_test(test_double_free),
+		error_test(test_double_free_with_all_kinds_of_blocks),
+		error_test(test_foreign_pointers),
+		error_test(test_pointers_into_the_arena_that_are_no_blocks),
+		error_test(test_interior_and_misaligned_pointers),
+		error_test(test_a_planted_header_is_not_believed),
+		error_test(test_overwritten_header),
+		error_test(test_realloc_of_a_wrong_pointer),
+		error_test(test_free_after_reset),
+		error_test(test_overwritten_header_of_a_free_block),
+		error_test(test_guard_bytes_find_an_overrun),
+		error_test(test_guard_bytes_follow_realloc),
+		error_test(test_exhaustion_and_recovery),
+		error_test(test_impossible_sizes),
+		error_test(test_calloc_overflow),
+		error_test(test_wrong_alignments),
+		error_test(test_wrong_options),
+		error_test(test_a_long_name_is_cut),
+		error_test(test_default_handler_tells_and_aborts),
+		error_test(test_the_handler_can_be_replaced),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
