@@ -94,6 +94,15 @@ kill -KILL "$collector"
 reap "$collector" || true
 wait_for 5 is_gone "$web" || fail "the web server goes on alone"
 
+echo "  a web server that hangs holds nothing up"
+start_live
+kill -STOP "$(pgrep -P "$collector")"
+curl -sS -m 1 "${url}healthz" >/dev/null 2>&1 && fail "a stopped web server answers"
+kill -INT "$collector"
+wait_for 6 is_gone "$collector" || fail "the collector waits for the web server"
+reap "$collector" || fail "with a hanging web server: status $?"
+says '^Detached: [1-9]' || fail "with a hanging web server: no totals"
+
 echo "  after the target's end the last picture stays"
 start_live
 kill -KILL "$sim"
