@@ -23,7 +23,8 @@ struct session_options {
 struct session_verdict {	  /* of one comparison of replica and fresh walk */
 	uint64_t compared_blocks; /* places that no event touched meanwhile */
 	uint64_t missing, extra, different;
-	uint64_t lost_events, resyncs;
+	uint64_t events_seen;	       /* since attach */
+	uint64_t lost_events, resyncs; /* since the comparison began */
 	uint32_t retries;
 	bool is_equal;
 };

@@ -22,11 +22,11 @@ struct walk {
 	const struct target *target;
 	const struct mmviz_arena_head *head;
 	const struct walk_callbacks *callbacks;
-	struct walk_counts counts;
-	uint8_t *map;
-	uint32_t units; /* of the map that was read */
+	uint64_t bytes_read;
+	uint32_t first, end; /* units that are walked */
+	uint8_t *map;	     /* of them: map[0] is of unit `first` */
 	struct mmviz_span *heads;
-	uint64_t heads_count;
+	uint64_t heads_first, heads_count; /* that were read */
 	char *window;
 	uint64_t window_addr, window_bytes; /* what it holds */
 };
@@ -38,36 +38,56 @@ static uint64_t unit_addr(const struct walk *walk, uint32_t unit)
 
 static int read_bytes(struct walk *walk, uint64_t addr, void *out, size_t bytes)
 {
-	walk->counts.bytes_read += bytes;
+	walk->bytes_read += bytes;
 	return target_read(walk->target, addr, out, bytes);
 }
 
 /* ------------------------------------------------------------------ map and heads */
 
+/* Only units with memory behind them are walked. */
+static void clip_units(struct walk *walk, uint64_t first, uint64_t units)
+{
+	uint64_t limit = walk->head->capacity_bytes >> MMVIZ_UNIT_SHIFT;
+
+	if (walk->head->frontier_units < limit)
+		limit = walk->head->frontier_units;
+	walk->first = (uint32_t)(first < limit ? first : limit);
+	walk->end = (uint32_t)(units < limit - walk->first ? first + units : limit);
+}
+
+static uint8_t code_of(const struct walk *walk, uint32_t unit)
+{
+	return walk->map[unit - walk->first];
+}
+
 static int read_map(struct walk *walk)
 {
-	uint64_t units = walk->head->frontier_units;
-	uint64_t all_units = walk->head->capacity_bytes >> MMVIZ_UNIT_SHIFT;
+	uint32_t units = walk->end - walk->first;
 
-	if (units > all_units)
-		units = all_units;
 	walk->map = malloc(units + 1);
 	if (!walk->map)
 		return -ENOMEM;
-	walk->units = (uint32_t)units;
-	return read_bytes(walk, walk->head->map_addr, walk->map, units);
+	return read_bytes(walk, walk->head->map_addr + walk->first, walk->map, units);
+}
+
+static uint64_t head_index(const struct walk *walk, uint32_t unit)
+{
+	return mmviz_head_index(walk->head, unit_addr(walk, unit));
 }
 
 static int read_heads(struct walk *walk)
 {
-	if (walk->units == 0 || walk->head->span_shift[0] < MMVIZ_UNIT_SHIFT ||
+	uint64_t addr = walk->head->heads_addr;
+
+	if (walk->first == walk->end || walk->head->span_shift[0] < MMVIZ_UNIT_SHIFT ||
 	    walk->head->span_shift[0] > 31)
 		return 0;
-	walk->heads_count = mmviz_head_index(walk->head, unit_addr(walk, walk->units) - 1) + 1;
+	walk->heads_first = head_index(walk, walk->first);
+	walk->heads_count = head_index(walk, walk->end - 1) + 1 - walk->heads_first;
 	walk->heads = malloc(walk->heads_count * sizeof(*walk->heads));
 	if (!walk->heads)
 		return -ENOMEM;
-	return read_bytes(walk, walk->head->heads_addr, walk->heads,
+	return read_bytes(walk, addr + walk->heads_first * sizeof(*walk->heads), walk->heads,
 			  walk->heads_count * sizeof(*walk->heads));
 }
 
@@ -79,11 +99,11 @@ static bool is_start(uint8_t code)
 /* Units of the run that begins here: a start and its continuation, or equal codes. */
 static uint32_t run_units(const struct walk *walk, uint32_t first)
 {
-	uint8_t code = walk->map[first];
+	uint8_t code = code_of(walk, first);
 	uint8_t rest = is_start(code) ? (uint8_t)MMVIZ_UNIT_CONTINUATION : code;
 	uint32_t end = first + 1;
 
-	while (end < walk->units && walk->map[end] == rest)
+	while (end < walk->end && code_of(walk, end) == rest)
 		end++;
 	return end - first;
 }
@@ -99,7 +119,7 @@ static bool is_span(const struct mmviz_span *span, uint8_t code, uint32_t units)
 	unsigned size_class = span->size_class;
 
 	return span->units == units && span->shape < MMVIZ_SHAPES && span->fit < MMVIZ_FIT_LARGE &&
-	       size_class < MMVIZ_CLASSES && size_class == code - MMVIZ_UNIT_SPAN &&
+	       size_class < MMVIZ_CLASSES && size_class + MMVIZ_UNIT_SPAN == code &&
 	       span->cell_bytes == mmviz_cell_bytes(size_class, span->shape) &&
 	       span->first_header_bytes == mmviz_span_first_header_bytes(span->shape) &&
 	       span->bump_cells <= span->cells && units <= UINT32_MAX >> MMVIZ_UNIT_SHIFT &&
@@ -132,13 +152,10 @@ static void visit_header(struct walk *walk, const struct mmviz_span *span, uint6
 		.incarnation = header.incarnation,
 		.label = label_bytes(span) ? bytes - MMVIZ_LABEL_BYTES : NULL,
 	};
-	if (block.life == MMVIZ_LIFE_LIVE && header.check != mmviz_check_word(addr, header.word)) {
+	if (block.life == MMVIZ_LIFE_LIVE && header.check != mmviz_check_word(addr, header.word))
 		block.life = MMVIZ_LIFE_CACHED;
-		walk->counts.torn++;
-	}
 	if (block.life == MMVIZ_LIFE_NEVER)
 		block.life = MMVIZ_LIFE_CACHED;
-	walk->counts.blocks += block.life == MMVIZ_LIFE_LIVE;
 	walk->callbacks->block(walk->callbacks->context, &block);
 }
 
@@ -160,16 +177,21 @@ static int visit_sparse(struct walk *walk, const struct mmviz_span *span, uint64
 
 /* ------------------------------------------------------------------ the window */
 
-/* The head of the dense span at `unit`; NULL: there is none, or it is in the making. */
-static const struct mmviz_span *dense_span(const struct walk *walk, uint32_t unit, uint32_t units)
+/* The head of the span that begins at `unit`; NULL: there is none, or it is in the making. */
+static const struct mmviz_span *find_span(const struct walk *walk, uint32_t unit, uint32_t units)
 {
-	uint64_t index = mmviz_head_index(walk->head, unit_addr(walk, unit));
+	uint64_t index = head_index(walk, unit) - walk->heads_first;
 	const struct mmviz_span *span = &walk->heads[index];
 
-	if (walk->map[unit] < MMVIZ_UNIT_SPAN || index >= walk->heads_count ||
-	    !is_span(span, walk->map[unit], units))
+	if (code_of(walk, unit) < MMVIZ_UNIT_SPAN || index >= walk->heads_count ||
+	    !is_span(span, code_of(walk, unit), units))
 		return NULL;
-	return span->cell_bytes < SPARSE_CELL_BYTES ? span : NULL;
+	return span;
+}
+
+static bool is_dense(const struct mmviz_span *span)
+{
+	return span->cell_bytes < SPARSE_CELL_BYTES;
 }
 
 /* Make the window hold the used cells of this span, and of the neighbours behind it what fits. */
@@ -181,12 +203,12 @@ static int fill_window(struct walk *walk, uint32_t first, uint64_t bytes)
 
 	if (addr >= walk->window_addr && addr + bytes <= walk->window_addr + walk->window_bytes)
 		return 0;
-	while (unit < walk->units) {
+	while (unit < walk->end) {
 		uint32_t units = run_units(walk, unit);
-		const struct mmviz_span *span = dense_span(walk, unit, units);
+		const struct mmviz_span *span = find_span(walk, unit, units);
 		uint64_t end;
 
-		if (!span)
+		if (!span || !is_dense(span))
 			break;
 		end = unit_addr(walk, unit) - addr + (uint64_t)span->bump_cells * span->cell_bytes;
 		if (end > WINDOW_BYTES)
@@ -226,29 +248,26 @@ static int visit_dense(struct walk *walk, const struct mmviz_span *span, uint32_
 /* In the making: nothing can be said about these units. */
 static void visit_torn(struct walk *walk, uint32_t first, uint32_t units)
 {
-	walk->counts.torn++;
 	if (walk->callbacks->units)
 		walk->callbacks->units(walk->callbacks->context, first, units, MMVIZ_UNIT_FREE);
 }
 
 static void visit_head(struct walk *walk, uint32_t first, const struct mmviz_span *span)
 {
-	walk->counts.spans++;
 	if (walk->callbacks->span)
 		walk->callbacks->span(walk->callbacks->context, first, span);
 }
 
 static int visit_span(struct walk *walk, uint32_t first, uint32_t units)
 {
-	uint64_t index = mmviz_head_index(walk->head, unit_addr(walk, first));
-	const struct mmviz_span *span = &walk->heads[index];
+	const struct mmviz_span *span = find_span(walk, first, units);
 
-	if (index >= walk->heads_count || !is_span(span, walk->map[first], units)) {
+	if (!span) {
 		visit_torn(walk, first, units);
 		return 0;
 	}
 	visit_head(walk, first, span);
-	if (span->cell_bytes < SPARSE_CELL_BYTES)
+	if (is_dense(span))
 		return visit_dense(walk, span, first);
 	return visit_sparse(walk, span, unit_addr(walk, first));
 }
@@ -270,7 +289,7 @@ static int visit_large(struct walk *walk, uint32_t first, uint32_t units)
 
 static int visit_run(struct walk *walk, uint32_t first, uint32_t units)
 {
-	uint8_t code = walk->map[first];
+	uint8_t code = code_of(walk, first);
 
 	if (code >= MMVIZ_UNIT_SPAN)
 		return visit_span(walk, first, units);
@@ -289,7 +308,7 @@ static int visit_all(struct walk *walk)
 	uint64_t broken_at = 0;
 	int result = 0;
 
-	for (uint32_t unit = 0; unit < walk->units && !result;) {
+	for (uint32_t unit = walk->first; unit < walk->end && !result;) {
 		uint32_t units = run_units(walk, unit);
 
 		result = visit_run(walk, unit, units);
@@ -299,20 +318,21 @@ static int visit_all(struct walk *walk)
 		}
 		unit += units;
 		if (!result && walk->callbacks->pause &&
-		    walk->counts.bytes_read - broken_at > WINDOW_BYTES) {
-			broken_at = walk->counts.bytes_read;
+		    walk->bytes_read - broken_at > WINDOW_BYTES) {
+			broken_at = walk->bytes_read;
 			result = walk->callbacks->pause(walk->callbacks->context);
 		}
 	}
 	return result;
 }
 
-int walk_arena(const struct target *target, const struct mmviz_arena_head *head,
-	       const struct walk_callbacks *callbacks, struct walk_counts *counts)
+int walk_units(const struct target *target, const struct mmviz_arena_head *head, uint64_t first,
+	       uint64_t units, const struct walk_callbacks *callbacks)
 {
 	struct walk walk = {.target = target, .head = head, .callbacks = callbacks};
 	int result = -ENOMEM;
 
+	clip_units(&walk, first, units);
 	walk.window = malloc(WINDOW_BYTES);
 	if (walk.window)
 		result = read_map(&walk);
@@ -320,10 +340,14 @@ int walk_arena(const struct target *target, const struct mmviz_arena_head *head,
 		result = read_heads(&walk);
 	if (!result)
 		result = visit_all(&walk);
-	if (counts)
-		*counts = walk.counts;
 	free(walk.window);
 	free(walk.heads);
 	free(walk.map);
 	return result;
+}
+
+int walk_arena(const struct target *target, const struct mmviz_arena_head *head,
+	       const struct walk_callbacks *callbacks)
+{
+	return walk_units(target, head, 0, UINT64_MAX, callbacks);
 }

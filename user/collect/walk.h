@@ -36,17 +36,14 @@ struct walk_callbacks {
 	int (*pause)(void *context);
 };
 
-struct walk_counts {
-	uint64_t spans, blocks, bytes_read;
-	uint64_t torn; /* spans whose head did not fit the map, live blocks whose check word was
-			  wrong */
-};
-
 /*
- * Walk the arena whose head was read last as `head` (capacity, frontier and addresses have been
- * checked by the registry reader). 0, what `pause` returned, or -EFAULT (the arena is gone),
- * -ESRCH, -ENOMEM. `counts` may be NULL.
+ * Walk the arena whose head was read last as `head` (its addresses have been checked by the
+ * registry reader). 0, what `pause` returned, or -EFAULT (the arena is gone), -ESRCH, -ENOMEM.
  */
 int walk_arena(const struct target *target, const struct mmviz_arena_head *head,
-	       const struct walk_callbacks *callbacks, struct walk_counts *counts);
+	       const struct walk_callbacks *callbacks);
+/* The same for a part of it: `first` is where a span, a large block or a run begins. */
+int walk_units(const struct target *target, const struct mmviz_arena_head *head, uint64_t first,
+	       uint64_t units, const struct walk_callbacks *callbacks);
+
 #endif

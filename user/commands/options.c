@@ -30,6 +30,7 @@ enum option_key {
 	KEY_ROUNDS,
 	KEY_RING_BYTES,
 	KEY_PERF,
+	KEY_STOP,
 };
 
 static const struct {
@@ -41,6 +42,10 @@ static const struct {
 	{OPTION_OUTPUT, {"output", 'o', "FILE", 0, "write to FILE, not to standard output", 1}},
 	{OPTION_FORMAT, {"format", KEY_FORMAT, "NAME", 0, "format of the output", 1}},
 	{OPTION_ROUNDS, {"rounds", KEY_ROUNDS, "N", 0, "repeat N times", 1}},
+	{OPTION_STOP,
+	 {"stop", KEY_STOP, NULL, 0,
+	  "stop the process meanwhile: consistent, but its waiting system calls may return EINTR",
+	  1}},
 	{OPTION_JSON, {"json", KEY_JSON, NULL, 0, "print JSON", 1}},
 	{OPTION_MODE,
 	 {"mode", KEY_MODE, "MODE", 0,
@@ -180,6 +185,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_NO_TOKEN:
 		options->no_token = true;
+		return 0;
+	case KEY_STOP:
+		options->stop = true;
 		return 0;
 	case KEY_JSON:
 		options->json = true;

@@ -26,6 +26,7 @@ enum option_set {
 	OPTION_ROUNDS = 1 << 8,	   /* --rounds N */
 	OPTION_VERBOSITY = 1 << 9, /* -v, -q */
 	OPTION_ATTACH = 1 << 10,   /* hidden, for tests: --ring-bytes N, --perf */
+	OPTION_STOP = 1 << 11,	   /* --stop */
 };
 
 enum options_stacks { STACKS_OFF, STACKS_SAMPLED, STACKS_ALL };
@@ -42,6 +43,7 @@ struct options {
 	const char *listen;	    /* "127.0.0.1:7070" */
 	const char *token_file;	    /* NULL: a random token */
 	bool no_token;
+	bool stop;
 	bool json;
 	const char *format;  /* one of options_spec.formats; the first by default */
 	uint32_t rounds;     /* 0: not given */

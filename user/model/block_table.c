@@ -518,6 +518,43 @@ int block_table_resize(struct block_table *table, uint32_t place, uint64_t bytes
 	return 0;
 }
 
+/* ------------------------------------------------------------------ free runs */
+
+static void add_run(struct free_runs *runs, uint64_t units)
+{
+	runs->committed_units += units;
+	if (units > runs->committed_largest_units)
+		runs->committed_largest_units = units;
+}
+
+const struct free_runs *block_table_free_runs(struct block_table *table)
+{
+	struct free_runs runs = {0};
+	uint64_t run = 0, beyond = table->units_count - table->frontier_units;
+
+	if (table->runs_version == table->structure_version)
+		return &table->free_runs;
+	for (uint32_t unit = 0; unit < table->frontier_units;) {
+		uint32_t index = table->span_of_unit[unit];
+
+		if (index == UNIT_IS_FREE) {
+			run++;
+			unit++;
+			continue;
+		}
+		add_run(&runs, run);
+		run = 0;
+		unit += index < SPANS_FIRST ? 1 : table->spans[index].units;
+	}
+	add_run(&runs, run);
+	runs.largest_units = runs.committed_largest_units;
+	if (run + beyond > runs.largest_units)
+		runs.largest_units = run + beyond;
+	table->free_runs = runs;
+	table->runs_version = table->structure_version;
+	return &table->free_runs;
+}
+
 /* ------------------------------------------------------------------ check */
 
 static int mismatch(const char *what, uint64_t kept, uint64_t counted)

@@ -64,6 +64,12 @@ struct span {
 };
 _Static_assert(sizeof(struct span) == 64, "one cache line a span");
 
+/* Runs of free units; `committed` are those below the frontier. */
+struct free_runs {
+	uint64_t largest_units;
+	uint64_t committed_units, committed_largest_units;
+};
+
 struct block_table {
 	struct cell_pool *pool;
 	uint64_t base_addr;
@@ -76,6 +82,8 @@ struct block_table {
 	uint32_t frontier_units; /* units at and after this were never used */
 	uint64_t meta_units, span_units;
 	uint64_t used_cell_bytes;   /* cells ever used of the spans that exist */
+	struct free_runs free_runs; /* as of runs_version */
+	uint64_t runs_version;
 	uint64_t structure_version; /* raised whenever units change hands */
 	struct totals totals;
 };
@@ -176,6 +184,15 @@ static inline struct span *block_table_span_at(const struct block_table *table, 
 
 	return index < SPANS_FIRST ? NULL : &table->spans[index];
 }
+
+/* Where cell `index` begins, from the arena's base; a large block has all its units. */
+static inline uint64_t span_cell_offset(const struct span *span, uint32_t index)
+{
+	return ((uint64_t)span->first_unit << MMVIZ_UNIT_SHIFT) + index * span_cell_bytes(span);
+}
+
+/* Counted anew when units have changed hands since the last call. */
+const struct free_runs *block_table_free_runs(struct block_table *table);
 
 /* Recompute every sum from the cells. 0, or -EUCLEAN and the first mismatch on stderr. */
 int block_table_check(const struct block_table *table);

@@ -803,3 +803,17 @@ void replica_touch_end(struct replica_arena *arena)
 		munmap(arena->touched, touched_bytes(arena));
 	arena->touched = NULL;
 }
+
+void replica_catch_up_begin(struct replica_arena *arena)
+{
+	for (uint32_t i = 0; i < arena->heaps_count; i++)
+		arena->heaps[i].catch_up = arena->heaps[i].expected;
+}
+
+bool replica_has_caught_up(const struct replica_arena *arena)
+{
+	for (uint32_t i = 0; i < arena->heaps_count; i++)
+		if (arena->heaps[i].applied < arena->heaps[i].catch_up)
+			return false;
+	return true;
+}

@@ -54,6 +54,7 @@ struct replica_heap {
 	uint64_t owner_from;   /* s2 */
 	uint64_t trusted_from; /* events before this may contradict a walk that saw later state */
 	uint64_t attach_seq;   /* blocks with older incarnations are older than the attach */
+	uint64_t catch_up;     /* see replica_catch_up_begin */
 	bool is_known;	       /* at attach, or by an event */
 	bool has_start_gap;    /* nothing was fed yet: the first event may be one operation late */
 	uint32_t thread_id;
@@ -156,6 +157,9 @@ void replica_settle(struct replica_arena *arena, uint64_t horizon);
 /* From now on note every place that an event names. -ENOMEM. */
 int replica_touch_begin(struct replica_arena *arena);
 void replica_touch_end(struct replica_arena *arena);
+/* Has everything that was fed when catch_up_begin was called been applied? */
+void replica_catch_up_begin(struct replica_arena *arena);
+bool replica_has_caught_up(const struct replica_arena *arena);
 static inline bool replica_is_touched(const struct replica_arena *arena, uint32_t place)
 {
 	return arena->all_touched || arena->touched[place / 64] >> place % 64 & 1;

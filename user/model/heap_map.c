@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * heap_map.c - view_map: a window of an arena as texels, each a share of kinds and one context.
+ *
+ *   memory   | header | payload ........ | padding | header | payload | ...   in address order
+ *   texels   |      0      |      1      |      2      |      3      |
+ *
+ * One pass over the cells of the window in address order. Only one texel is open at a time: its
+ * sums are kept in `open`, and written when the pass leaves it. Which context has most live bytes
+ * is counted in a small table of CANDIDATES slots; where two contexts share a slot, the one ahead
+ * stays (Boyer and Moore's majority vote, per slot), so the answer is exact up to rare collisions.
+ */
+#include "model/view_state.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define CANDIDATES 64u
+#define SHARE_MAX  255u
+#define TEXELS_MAX (1u << 24)
+
+enum part {
+	PART_LIVE,
+	PART_HEADER,
+	PART_CACHED,
+	PART_FREE,
+	PART_PADDING,
+	PART_UNUSED,
+	PART_META,
+	PART_UNTOUCHED,
+	PARTS
+};
+
+struct candidate {
+	uint64_t bytes;
+	uint32_t context;
+	uint32_t texel; /* that it belongs to, + 1 */
+};
+
+struct heap_map {
+	uint64_t offset, bytes_per_texel, end; /* of the window */
+	struct view_texel *texels;
+	uint32_t now_ms;
+	/* The texel that is open. */
+	uint32_t texel;
+	uint64_t texel_end;
+	uint64_t parts[PARTS];
+	uint32_t blocks;
+	uint32_t youngest_ms; /* birth of the youngest */
+	bool has_live, has_young;
+	struct candidate candidates[CANDIDATES];
+	uint32_t best; /* slot of the candidate with most bytes */
+};
+
+/* ------------------------------------------------------------------ the open texel */
+
+static uint8_t share_of(const struct heap_map *map, uint64_t bytes)
+{
+	return (uint8_t)((bytes * SHARE_MAX + map->bytes_per_texel / 2) / map->bytes_per_texel);
+}
+
+static uint8_t dominant_kind(const uint64_t parts[PARTS])
+{
+	const uint64_t sums[] = {
+		[VIEW_FREE] = parts[PART_FREE],
+		[VIEW_LIVE] = parts[PART_LIVE] + parts[PART_HEADER] + parts[PART_PADDING],
+		[VIEW_CACHED] = parts[PART_CACHED],
+		[VIEW_UNUSED] = parts[PART_UNUSED],
+		[VIEW_META] = parts[PART_META],
+		[VIEW_UNTOUCHED] = parts[PART_UNTOUCHED],
+	};
+	uint8_t best = VIEW_LIVE;
+
+	for (uint8_t kind = 0; kind < sizeof(sums) / sizeof(sums[0]); kind++)
+		if (sums[kind] > sums[best])
+			best = kind;
+	return best;
+}
+
+static uint8_t age_of(const struct heap_map *map)
+{
+	uint32_t age_ms = map->now_ms > map->youngest_ms ? map->now_ms - map->youngest_ms : 0;
+
+	if (!map->has_young)
+		return 255;
+	return age_ms == 0 ? 0 : (uint8_t)(31 - __builtin_clz(age_ms));
+}
+
+static void close_texel(struct heap_map *map)
+{
+	map->texels[map->texel] = (struct view_texel){
+		.context = map->has_live ? map->candidates[map->best].context : 0xffffffffu,
+		.live = share_of(map, map->parts[PART_LIVE]),
+		.header = share_of(map, map->parts[PART_HEADER]),
+		.cached = share_of(map, map->parts[PART_CACHED]),
+		.free = share_of(map, map->parts[PART_FREE] + map->parts[PART_UNTOUCHED]),
+		.kind = dominant_kind(map->parts),
+		.age_log2_ms = age_of(map),
+		.blocks = (uint16_t)(map->blocks < UINT16_MAX ? map->blocks : UINT16_MAX),
+	};
+}
+
+static void open_texel(struct heap_map *map, uint32_t texel)
+{
+	memset(map->parts, 0, sizeof(map->parts));
+	map->texel = texel;
+	map->texel_end = map->offset + (texel + 1ULL) * map->bytes_per_texel;
+	map->blocks = 0;
+	map->youngest_ms = 0;
+	map->has_live = map->has_young = false;
+}
+
+static void vote(struct heap_map *map, uint32_t context, uint64_t bytes)
+{
+	uint32_t slot = (context ^ context >> 6) % CANDIDATES;
+	struct candidate *candidate = &map->candidates[slot];
+
+	if (candidate->texel != map->texel + 1)
+		*candidate = (struct candidate){0, context, map->texel + 1};
+	if (candidate->context == context)
+		candidate->bytes += bytes;
+	else if (candidate->bytes >= bytes)
+		candidate->bytes -= bytes;
+	else
+		*candidate = (struct candidate){bytes - candidate->bytes, context, map->texel + 1};
+	if (!map->has_live || candidate->bytes > map->candidates[map->best].bytes)
+		map->best = slot;
+	map->has_live = true;
+}
+
+/* ------------------------------------------------------------------ painting */
+
+struct brush {
+	enum part part;
+	uint32_t context, born_ms; /* of PART_LIVE */
+};
+
+static void paint_here(struct heap_map *map, const struct brush *brush, uint64_t bytes)
+{
+	map->parts[brush->part] += bytes;
+	if (brush->part != PART_LIVE)
+		return;
+	vote(map, brush->context, bytes);
+	if (brush->born_ms == BORN_BEFORE_ATTACH)
+		return;
+	map->has_young = true;
+	if (brush->born_ms > map->youngest_ms)
+		map->youngest_ms = brush->born_ms;
+}
+
+static void advance_to(struct heap_map *map, uint64_t at)
+{
+	while (at >= map->texel_end && at < map->end) {
+		close_texel(map);
+		open_texel(map, map->texel + 1);
+	}
+}
+
+/* Paint [start, end), which lies behind all that was painted before. */
+static void paint(struct heap_map *map, uint64_t start, uint64_t end, const struct brush *brush)
+{
+	if (start < map->offset)
+		start = map->offset;
+	if (end > map->end)
+		end = map->end;
+	while (start < end) {
+		uint64_t stop;
+
+		advance_to(map, start);
+		stop = end < map->texel_end ? end : map->texel_end;
+		paint_here(map, brush, stop - start);
+		start = stop;
+	}
+}
+
+static void paint_plain(struct heap_map *map, uint64_t start, uint64_t end, enum part part)
+{
+	paint(map, start, end, &(struct brush){.part = part});
+}
+
+/* ------------------------------------------------------------------ cells and spans */
+
+static void paint_live(struct heap_map *map, const struct span *span, uint32_t index)
+{
+	const struct cell *cell = &span->cells[index];
+	uint64_t start = span_cell_offset(span, index), end = start + span_cell_bytes(span);
+	uint64_t payload = ((uint64_t)span_cell_place(span, index) + 1) * MMVIZ_PLACE_BYTES;
+	uint64_t header = payload - span_header_bytes(span);
+	uint64_t padding = payload + mmviz_word_bytes(cell->word);
+	struct brush live = {PART_LIVE, mmviz_word_context(cell->word), cell->born_ms};
+
+	if (start >= map->offset && end <= map->texel_end) { /* the commonest: all in one texel */
+		map->parts[PART_HEADER] += payload - header;
+		map->parts[PART_PADDING] += header - start + end - padding;
+		map->blocks++;
+		paint_here(map, &live, padding - payload);
+		return;
+	}
+	paint_plain(map, start, header, PART_PADDING);
+	advance_to(map, header);
+	map->blocks += header >= map->offset && header < map->end;
+	paint_plain(map, header, payload, PART_HEADER);
+	paint(map, payload, padding, &live);
+	paint_plain(map, padding, end, PART_PADDING);
+}
+
+/* Cells in a row that are not live. */
+static uint32_t dead_cells(const struct span *span, uint32_t first)
+{
+	uint32_t index = first;
+
+	if (span->live_cells == 0)
+		return span->used_cells - first;
+	while (index < span->used_cells &&
+	       mmviz_word_life(span->cells[index].word) != MMVIZ_LIFE_LIVE)
+		index++;
+	return index - first;
+}
+
+static void paint_span(struct heap_map *map, const struct span *span)
+{
+	uint64_t start = span_cell_offset(span, 0), cell_bytes = span_cell_bytes(span);
+	uint64_t end = start + ((uint64_t)span->units << MMVIZ_UNIT_SHIFT);
+	uint64_t skipped = map->offset > start ? (map->offset - start) / cell_bytes : 0;
+	uint32_t index = (uint32_t)(skipped < span->used_cells ? skipped : span->used_cells);
+
+	while (index < span->used_cells && span_cell_offset(span, index) < map->end) {
+		uint32_t dead = dead_cells(span, index);
+
+		if (dead)
+			paint_plain(map, span_cell_offset(span, index),
+				    span_cell_offset(span, index + dead), PART_CACHED);
+		else
+			paint_live(map, span, index);
+		index += dead ? dead : 1;
+	}
+	paint_plain(map, span_cell_offset(span, index), end, PART_UNUSED);
+}
+
+static void paint_arena(struct heap_map *map, const struct block_table *table)
+{
+	uint64_t frontier = (uint64_t)table->frontier_units << MMVIZ_UNIT_SHIFT;
+	uint64_t capacity = (uint64_t)table->units_count << MMVIZ_UNIT_SHIFT;
+	uint64_t at = map->offset & ~(uint64_t)(MMVIZ_UNIT_BYTES - 1);
+
+	while (at < map->end && at < frontier) {
+		uint32_t unit = (uint32_t)(at >> MMVIZ_UNIT_SHIFT);
+		const struct span *span = block_table_span_at(table, unit);
+		bool is_meta = table->span_of_unit[unit] == UNIT_IS_META;
+
+		if (span) {
+			paint_span(map, span);
+			at = ((uint64_t)span->first_unit + span->units) << MMVIZ_UNIT_SHIFT;
+			continue;
+		}
+		paint_plain(map, at, at + MMVIZ_UNIT_BYTES, is_meta ? PART_META : PART_FREE);
+		at += MMVIZ_UNIT_BYTES;
+	}
+	paint_plain(map, frontier, capacity, PART_UNTOUCHED);
+}
+
+int view_map(const struct view *view, uint32_t arena_id, uint64_t offset_bytes,
+	     uint64_t bytes_per_texel, struct view_texel *texels, uint32_t count)
+{
+	const struct replica_arena *arena = replica_arena_find(view->replica, arena_id);
+	struct heap_map map = {
+		.offset = offset_bytes,
+		.bytes_per_texel = bytes_per_texel ? bytes_per_texel : 1,
+		.texels = texels,
+		.now_ms = view_now_ms(view),
+	};
+
+	if (!arena || offset_bytes >= MMVIZ_CAPACITY_MAX_BYTES ||
+	    bytes_per_texel > MMVIZ_CAPACITY_MAX_BYTES || count > TEXELS_MAX)
+		return -ENOENT;
+	if (count == 0)
+		return 0;
+	map.end = offset_bytes + count * map.bytes_per_texel;
+	open_texel(&map, 0);
+	paint_arena(&map, &arena->table);
+	close_texel(&map);
+	while (++map.texel < count) { /* behind the arena there is nothing */
+		open_texel(&map, map.texel);
+		close_texel(&map);
+	}
+	return 0;
+}

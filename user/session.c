@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * session.c - one target from attach to its end; see session.h.
+ *
+ * Opening: target, registry, probes; then the baseline; then ticks until the picture is complete.
+ * A tick follows (follow.c), heals what is broken (baseline.c), and moves the view to a new
+ * instant. At the end the last words of the target come through the ring, everything is applied,
+ * and the picture stays.
+ */
+#define _GNU_SOURCE
+#include "session.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "session_state.h"
+
+#define SLOW_FACTS_NS	 100000000ull /* how often memory sizes are read */
+#define REWALK_NS	 1000000000ull
+#define SETTLE_TICKS	 20
+#define LAST_WORDS_TRIES 50 /* of 2 ms */
+
+/* ------------------------------------------------------------------ clocks and facts */
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+uint64_t session_clock_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+static uint64_t own_resident_bytes(void)
+{
+	unsigned long total_pages, resident_pages = 0;
+	FILE *file = fopen("/proc/self/statm", "re");
+
+	if (!file)
+		return 0;
+	if (fscanf(file, "%lu %lu", &total_pages, &resident_pages) != 2)
+		resident_pages = 0;
+	fclose(file);
+	return resident_pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void read_slow_facts(struct session *session, struct view_now *now)
+{
+	if (now->monotonic_ns - session->slow_facts_ns < SLOW_FACTS_NS)
+		return;
+	session->slow_facts_ns = now->monotonic_ns;
+	now->collector_bytes = own_resident_bytes();
+	if (session->is_over)
+		return;
+	now->resident_bytes = target_resident_bytes(session->target);
+	now->threads = target_thread_count(session->target);
+}
+
+static enum view_target_state target_state(const struct session *session)
+{
+	if (!session->is_over)
+		return VIEW_TARGET_LIVE;
+	return session->end == ATTACH_END_EXEC ? VIEW_TARGET_EXECED : VIEW_TARGET_EXITED;
+}
+
+static void move_view(struct session *session)
+{
+	struct view_now *now = &session->view.now;
+	struct attach_counters counters;
+
+	attach_counters_read(session->attach, &counters);
+	now->monotonic_ns = session_clock_ns();
+	now->realtime_ns = now->monotonic_ns + session->realtime_offset_ns;
+	now->ring_used_bytes = counters.ring_used_bytes;
+	now->ring_bytes = counters.ring_bytes;
+	now->contexts = registry_reader_contexts_count(session->registry);
+	now->is_followed = session->mode == ATTACH_EXACT;
+	now->target_state = target_state(session);
+	now->exit_code = session->exit_code;
+	read_slow_facts(session, now);
+	view_tick(&session->view);
+}
+
+static void on_mark(uint64_t at_ns, const char *text, void *context)
+{
+	struct session *session = context;
+
+	timeline_mark(&session->view.timeline, at_ns + session->realtime_offset_ns, text);
+}
+
+static const char *describe_context(void *context, uint32_t id, uint32_t *kind)
+{
+	const struct registry_context *meaning = registry_reader_context(context, id);
+
+	*kind = meaning->kind;
+	return meaning->text;
+}
+
+/* ------------------------------------------------------------------ open and close */
+
+static void on_event(void *context, const struct attach_event *event)
+{
+	(void)context;
+	(void)event;
+}
+
+static void on_sample(void *context, const struct attach_sample *sample)
+{
+	(void)context;
+	(void)sample;
+}
+
+static void on_end(void *context, enum attach_end how, int exit_code)
+{
+	struct session *session = context;
+
+	session->is_ending = true;
+	session->end = how;
+	session->exit_code = exit_code;
+}
+
+static int watch(const struct session *session, int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+
+	if (fd < 0)
+		return 0;
+	return epoll_ctl(session->epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+static int open_target(struct session *session, const struct session_options *options)
+{
+	struct attach_callbacks callbacks = {session, session_on_batch, on_event, on_sample,
+					     on_end};
+	int error = target_open(options->pid, &session->target);
+
+	if (!error)
+		error = registry_reader_open(session->target, &session->registry);
+	if (!error)
+		error = attach_open(session->target, &options->attach, &callbacks,
+				    &session->attach);
+	if (error)
+		return error;
+	session->replica.attach_ns = session_clock_ns();
+	session->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (session->epoll_fd < 0)
+		return -errno;
+	error = watch(session, attach_poll_fd(session->attach));
+	return error ?: watch(session, target_pidfd(session->target));
+}
+
+static bool is_complete(const struct session *session)
+{
+	for (uint32_t i = 0; i < session->replica.arenas_count; i++)
+		if (session->replica.arenas[i]->state != REPLICA_EXACT)
+			return false;
+	return true;
+}
+
+/* A loss during the first walk is healed before anybody sees a picture, if that is possible. */
+static int first_picture(struct session *session)
+{
+	int error = session_refresh(session, true);
+
+	for (int i = 0; i < SETTLE_TICKS && !error; i++) {
+		error = session_baseline(session);
+		if (!error)
+			error = session_follow(session);
+		if (is_complete(session) || session->is_ending)
+			break;
+	}
+	return error;
+}
+
+int session_open(const struct session_options *options, struct session **out)
+{
+	struct session *session = calloc(1, sizeof(*session));
+	uint64_t begun_ns = session_clock_ns();
+	int error;
+
+	if (!session)
+		return -ENOMEM;
+	session->epoll_fd = -1;
+	session->mode = options->attach.mode;
+	session->realtime_offset_ns = clock_ns(CLOCK_REALTIME) - begun_ns;
+	error = open_target(session, options);
+	if (!error)
+		error = first_picture(session);
+	if (error) {
+		session_close(session);
+		return error;
+	}
+	session->view.replica = &session->replica;
+	session->view.names = (struct view_names){session->registry, describe_context};
+	move_view(session);
+	session->attach_duration_ns = session_clock_ns() - begun_ns;
+	*out = session;
+	return 0;
+}
+
+void session_close(struct session *session)
+{
+	if (!session)
+		return;
+	attach_close(session->attach);
+	registry_reader_close(session->registry);
+	target_close(session->target);
+	if (session->epoll_fd >= 0)
+		close(session->epoll_fd);
+	view_fini(&session->view);
+	replica_fini(&session->replica);
+	for (uint32_t i = 0; i < session->strays_count; i++)
+		free((void *)session->strays[i].batch.events);
+	free(session->strays);
+	free(session->tails);
+	free(session->arenas);
+	free(session);
+}
+
+/* ------------------------------------------------------------------ ticks */
+
+/* Modes without events see the heap by walks alone. */
+static void ask_for_walk(struct session *session)
+{
+	uint64_t now_ns = session_clock_ns();
+
+	if (session->mode == ATTACH_EXACT || now_ns - session->walked_ns < REWALK_NS)
+		return;
+	session->walked_ns = now_ns;
+	for (uint32_t i = 0; i < session->replica.arenas_count; i++)
+		session->replica.arenas[i]->state = REPLICA_BROKEN;
+}
+
+/* The process is no more: wait for its last words, apply everything. */
+static int hear_last_words(struct session *session)
+{
+	struct timespec pause = {.tv_nsec = 2000000};
+	int error = 0;
+
+	for (int i = 0; i < LAST_WORDS_TRIES && !session->is_ending && !error; i++) {
+		error = attach_drain(session->attach) < 0 ? -EIO : 0;
+		if (!session->is_ending)
+			nanosleep(&pause, NULL);
+	}
+	if (!session->is_ending)
+		on_end(session, ATTACH_END_EXIT, 0);
+	if (!error)
+		error = session_follow(session);
+	session->is_over = true;
+	return error;
+}
+
+static int tick(struct session *session)
+{
+	int error;
+
+	if (session->is_ending || target_is_gone(session->target))
+		return hear_last_words(session);
+	ask_for_walk(session);
+	error = session_follow(session);
+	if (!error && !session->is_ending)
+		error = session_baseline(session);
+	if (error == -ESRCH || session->is_ending)
+		return hear_last_words(session);
+	if (!error)
+		registry_reader_marks(session->registry, on_mark, session);
+	return error;
+}
+
+int session_tick(struct session *session, int timeout_ms)
+{
+	struct epoll_event event;
+	int error;
+
+	if (session->is_over)
+		return 1;
+	if (timeout_ms > 0 && epoll_wait(session->epoll_fd, &event, 1, timeout_ms) < 0 &&
+	    errno != EINTR)
+		return -errno;
+	error = tick(session);
+	if (error)
+		return error;
+	move_view(session);
+	return session->is_over ? 1 : 0;
+}
+
+int session_poll_fd(const struct session *session)
+{
+	return session->epoll_fd;
+}
+
+const struct view *session_view(const struct session *session)
+{
+	return &session->view;
+}
+
+const char *session_comm(const struct session *session)
+{
+	return target_comm(session->target);
+}
+
+uint64_t session_attach_ns(const struct session *session)
+{
+	return session->attach_duration_ns;
+}

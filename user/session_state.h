@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * session_state.h - what the files of the session share: session.c (open, tick, view), follow.c
+ * (one round of reading and applying), baseline.c (cut and walk), verify.c.
+ */
+#ifndef MMVIZ_SESSION_STATE_H
+#define MMVIZ_SESSION_STATE_H
+
+#include "collect/attach.h"
+#include "collect/log_reader.h"
+#include "collect/registry_reader.h"
+#include "collect/target.h"
+#include "model/view_state.h"
+#include "session.h"
+
+/* A tail that waits until the ring has been drained. */
+struct waiting_tail {
+	uint32_t arena_id, heap_id;
+	uint64_t log_addr;
+	uint64_t seq; /* that must be reached */
+	bool is_read;
+	struct log_tail tail;
+};
+
+/* A batch of an arena that was not known yet. */
+struct stray_batch {
+	uint32_t arena_id;
+	struct replica_batch batch; /* events are ours */
+};
+
+/* Beside each replica arena. */
+struct followed_arena {
+	uint32_t id;
+	uint64_t head_addr;
+	uint64_t horizon; /* order of this tick */
+	bool is_gone;
+	uint64_t retry_at_ns; /* no new baseline before */
+	uint64_t retry_delay_ns;
+};
+
+struct session {
+	struct target *target;
+	struct attach *attach;
+	struct registry_reader *registry;
+	struct replica replica;
+	struct view view;
+	enum attach_mode mode;
+	int epoll_fd;
+	uint64_t attach_duration_ns;
+	uint64_t realtime_offset_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC */
+	uint64_t slow_facts_ns;	     /* when memory sizes were read last */
+	uint64_t dropped_batches;    /* seen by the last tick */
+	uint64_t walked_ns;	     /* modes without events: the last walk */
+
+	struct followed_arena *arenas; /* in order of id */
+	uint32_t arenas_count;
+	struct waiting_tail *tails;
+	uint32_t tails_count, tails_capacity;
+	struct stray_batch *strays;
+	uint32_t strays_count;
+
+	bool is_ending; /* the target's end was heard of */
+	bool is_over;	/* and everything before it was applied */
+	enum attach_end end;
+	int exit_code;
+};
+
+uint64_t session_clock_ns(void); /* CLOCK_MONOTONIC */
+
+/* follow.c: rule 10, once. 0 or -errno; a target that ends is no error. */
+int session_follow(struct session *session);
+/* From the ring (struct attach_callbacks). */
+void session_on_batch(void *session, const struct attach_batch *batch);
+struct followed_arena *session_find_arena(const struct session *session, uint32_t id);
+const struct registry_arena *session_registry_arena(const struct session *session, uint32_t id);
+/* What is new in the registry becomes known here. */
+int session_refresh(struct session *session, bool is_attaching);
+
+/* baseline.c: rule 8 and the walk, of all arenas that are broken and may be tried again. */
+int session_baseline(struct session *session);
+
+#endif
