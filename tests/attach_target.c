@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * attach_target.c - the program that the attach tests look at: does what it is told on stdin.
+ *
+ * Each command is a line, a letter and a number; each is answered by one line when it is done, so
+ * that a test knows exactly which operations lie behind it. Built in every way of linking.
+ */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <mmviz/abi.h>
+#include <mmviz/mmviz.h>
+
+#define BLOCKS_MAX  (1 << 20)
+#define BLOCK_BYTES 64
+
+extern struct mmviz_registry mmviz_registry;
+
+static struct mmviz_arena *arena, *second;
+static void *blocks[BLOCKS_MAX];
+static long count;
+
+static void allocate(long more)
+{
+	while (more-- > 0 && count < BLOCKS_MAX)
+		blocks[count++] = mmviz_alloc(arena, BLOCK_BYTES, MMVIZ_TAG("attach test"));
+}
+
+static void release(long less)
+{
+	while (less-- > 0 && count > 0)
+		mmviz_free(arena, blocks[--count]);
+}
+
+static void *churn(void *argument)
+{
+	for (;;)
+		mmviz_free(arena, mmviz_alloc(arena, BLOCK_BYTES, MMVIZ_TAG("churn")));
+	return argument;
+}
+
+static void start_churning(long threads)
+{
+	pthread_t thread;
+
+	while (threads-- > 0)
+		if (pthread_create(&thread, NULL, churn, NULL) != 0)
+			abort();
+}
+
+/* A child allocates and ends: nothing of it belongs to us. */
+static void fork_child(long allocations)
+{
+	pid_t child = fork();
+
+	if (child == 0) {
+		allocate(allocations);
+		_exit(0);
+	}
+	waitpid(child, NULL, 0);
+}
+
+static void name_badly(void)
+{
+	char longer[1000];
+
+	mmviz_tag_intern("\x1b[31mred\x07");
+	mmviz_tag_intern("bad \xff utf-8 \xc3\xa9");
+	memset(longer, 'x', sizeof(longer));
+	longer[sizeof(longer) - 1] = '\0';
+	mmviz_tag_intern(longer);
+}
+
+static void toggle_second_arena(void)
+{
+	if (second == NULL) {
+		second = mmviz_arena_create("second\n\xff", 1 << 20);
+		mmviz_alloc(second, 1, 0);
+	} else {
+		mmviz_arena_destroy(second);
+		second = NULL;
+	}
+}
+
+static void execute(char letter, long number)
+{
+	switch (letter) {
+	case 'a':
+		allocate(number);
+		break;
+	case 'f':
+		release(number);
+		break;
+	case 'm':
+		mmviz_mark("a mark");
+		break;
+	case 'c':
+		start_churning(number);
+		break;
+	case 'k':
+		fork_child(number);
+		break;
+	case 'n':
+		name_badly();
+		break;
+	case '2':
+		toggle_second_arena();
+		break;
+	case 'v':
+		mmviz_registry.abi_version = (uint32_t)number;
+		break;
+	case 's':
+		raise((int)number);
+		break;
+	case 'x':
+		exit((int)number);
+	case 'e':
+		execl("/bin/sleep", "sleep", "1000", NULL);
+		abort();
+	default:
+		abort();
+	}
+}
+
+int main(void)
+{
+	char line[64];
+
+	arena = mmviz_arena_create("attach", 256 << 20);
+	if (arena == NULL)
+		return 1;
+	allocate(10);
+	puts("ready");
+	fflush(stdout);
+	while (fgets(line, sizeof(line), stdin) != NULL) {
+		execute(line[0], atol(line + 1));
+		puts("done");
+		fflush(stdout);
+	}
+	return 0;
+}
