@@ -7,10 +7,10 @@ need_root
 need_command curl
 need_command jq
 
-# start_server ARGUMENT...: the live collector on $sim; $base is its address, $token its token.
+# start_server: the live collector on $sim; $base is its address, $token its token.
 start_server() {
 	: >"$scratch/collector.out"
-	"$BUILD/mmviz-bpf" -p "$sim" --listen 127.0.0.1:0 "$@" >"$scratch/collector.out" 2>"$scratch/collector.err" &
+	"$BUILD/mmviz-bpf" -p "$sim" --listen 127.0.0.1:0 >"$scratch/collector.out" 2>"$scratch/collector.err" &
 	collector=$!
 	started_pids+=("$collector")
 	for _ in $(seq 200); do

@@ -14,10 +14,16 @@ run_live() {
 	timeout -k 5 "$limit" "$BUILD/mmviz-bpf" "$@" >"$scratch/out" 2>"$scratch/err" || status=$?
 }
 
-# start_live ARGUMENT...: in the background; $collector, $url.
+# ended STATUS FILE PATTERN WHAT: so it ended, and said so in FILE.
+ended() {
+	[ "$status" -eq "$1" ] || fail "$4: status $status, not $1: $(cat "$scratch/$2")"
+	grep -Eq -- "$3" "$scratch/$2" || fail "$4: it said: $(cat "$scratch/$2")"
+}
+
+# start_live: in the background; $collector, $url.
 start_live() {
 	: >"$scratch/collector.out"
-	"$BUILD/mmviz-bpf" -p "$sim" --listen 127.0.0.1:0 --no-token "$@" >"$scratch/collector.out" 2>"$scratch/collector.err" &
+	"$BUILD/mmviz-bpf" -p "$sim" --listen 127.0.0.1:0 --no-token >"$scratch/collector.out" 2>"$scratch/collector.err" &
 	collector=$!
 	started_pids+=("$collector")
 	for _ in $(seq 200); do
@@ -49,13 +55,14 @@ start_sim --seconds 120 --rate 20k --threads 1
 
 echo "  -d ends it, with totals; -q says nothing"
 run_live 20 -p "$sim" -d 1 --listen 127.0.0.1:0
-[ "$status" -eq 0 ] || fail "-d 1 ended with $status: $(cat "$scratch/err")"
-grep -q "^Attached to $sim (server_sim)" "$scratch/out" || fail "no word of the attach: $(cat "$scratch/out")"
-grep -Eq '^Detached: [1-9][0-9]* events seen, 0 lost' "$scratch/out" || fail "no totals: $(cat "$scratch/out")"
+ended 0 out "^Attached to $sim \(server_sim\)" "-d 1"
+ended 0 out '^Detached: [1-9][0-9]* events seen, 0 lost' "-d 1"
 run_live 20 -p "$sim" -d 0.3 -q --listen 127.0.0.1:0
-[ "$status" -eq 0 ] && [ ! -s "$scratch/out" ] && [ ! -s "$scratch/err" ] || fail "-q said: $(cat "$scratch/out" "$scratch/err")"
+[ "$status" -eq 0 ] || fail "-q: status $status"
+[ -z "$(cat "$scratch/out" "$scratch/err")" ] || fail "-q said: $(cat "$scratch/out" "$scratch/err")"
 run_live 20 -p "$sim" -d 0.3 --json --listen 127.0.0.1:0
-[ "$(wc -l <"$scratch/out")" -eq 1 ] && grep -q '^{"version":1,' "$scratch/out" || fail "--json printed: $(cat "$scratch/out")"
+ended 0 out '^\{"version":1,' --json
+[ "$(wc -l <"$scratch/out")" -eq 1 ] || fail "--json printed: $(cat "$scratch/out")"
 
 echo "  INT and TERM end it with 0"
 for signal in INT TERM; do
@@ -68,24 +75,24 @@ done
 echo "  a taken port, a bad address, a bad token file"
 start_live
 run_live 10 -p "$sim" --listen "${url:7:-1}"
-[ "$status" -eq 1 ] && grep -q 'in use; choose another port: --listen' "$scratch/err" || fail "taken port: $status $(cat "$scratch/err")"
+ended 1 err 'in use; choose another port: --listen' 'a taken port'
 run_live 10 -p "$sim" --listen nowhere:1
-[ "$status" -eq 1 ] && grep -q "'nowhere:1' is not ADDRESS:PORT" "$scratch/err" || fail "bad address: $status $(cat "$scratch/err")"
+ended 1 err "'nowhere:1' is not ADDRESS:PORT" "a bad address"
 echo 0123456789abcdef0123 >"$scratch/token"
 chmod 644 "$scratch/token"
 run_live 10 -p "$sim" --listen 127.0.0.1:0 --token-file "$scratch/token"
-[ "$status" -eq 1 ] && grep -q "chmod 600" "$scratch/err" || fail "open token file: $status $(cat "$scratch/err")"
+ended 1 err 'chmod 600' 'an open token file'
 chmod 600 "$scratch/token"
 run_live 10 -p "$sim" --listen 127.0.0.1:0 --token-file "$scratch/token" -d 0.2
-[ "$status" -eq 0 ] && grep -q '?token=0123456789abcdef0123$' "$scratch/out" || fail "token file: $status $(cat "$scratch/err")"
+ended 0 out '\?token=0123456789abcdef0123$' 'a token file'
 run_live 10 -p "$sim" --listen 0.0.0.0:0 -d 0.2
-grep -q 'warning: 0.0.0.0:0 can be reached from other machines' "$scratch/err" || fail "no warning of a public address"
+ended 0 err 'warning: 0.0.0.0:0 can be reached from other machines' 'a public address'
 
 echo "  without the web server the collector ends, and says so"
 kill -KILL "$(pgrep -P "$collector")"
 status=0
 reap "$collector" || status=$?
-[ "$status" -eq 1 ] && grep -q 'web server was ended by signal 9' "$scratch/collector.err" || fail "web server killed: $status $(cat "$scratch/collector.err")"
+ended 1 collector.err 'web server was ended by signal 9' 'the web server is killed'
 
 echo "  without the collector the web server ends"
 start_live
