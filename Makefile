@@ -183,9 +183,9 @@ $(B)/tests/attach_target_stripped: TARGET_LINK = -pie -fPIE -s $(B)/libmmviz.a
 
 COLLECT_TESTS := $(addprefix $(B)/tests/test_,elf_notes safe_text registry_reader attach)
 COLLECT_OBJ := $(addprefix $(B)/user/collect/,target.o elf_notes.o probe_file.o maps.o safe_text.o attach.o uprobe_multi.o registry_reader.o)
-$(COLLECT_TESTS): $(B)/tests/%: tests/%.c $(COLLECT_OBJ) | $(ATTACH_TARGETS)
+$(COLLECT_TESTS): $(B)/tests/%: tests/%.c tests/child.c $(COLLECT_OBJ) | $(ATTACH_TARGETS)
 	@mkdir -p $(@D)
-	$(call say,CC,$<)$(CC) $(USER_CFLAGS) $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $< $(COLLECT_OBJ) -lcmocka -lbpf -lelf -lz
+	$(call say,CC,$<)$(CC) $(USER_CFLAGS) $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $< tests/child.c $(COLLECT_OBJ) -lcmocka -lbpf -lelf -lz
 .PHONY: test-collect
 test-collect: $(COLLECT_TESTS) $(B)/mmviz-bpf ## test how a process is found, read and attached (root)
 	$(Q)for test in $(COLLECT_TESTS); do $$test || exit 1; done

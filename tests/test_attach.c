@@ -7,7 +7,6 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -17,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,73 +23,9 @@
 
 #include "collect/attach.h"
 #include "collect/target.h"
+#include "child.h"
 
-#define BUILD_TESTS "build/tests/"
-#define HEAPS_MAX   64
-
-/* ------------------------------------------------------------------ a target */
-
-struct child {
-	pid_t pid;
-	FILE *to, *from;
-};
-
-static void expect_line(struct child *child, const char *wanted)
-{
-	char line[64];
-
-	assert_non_null(fgets(line, sizeof(line), child->from));
-	assert_string_equal(line, wanted);
-}
-
-static void child_start(struct child *child, const char *path)
-{
-	int to[2], from[2];
-
-	assert_int_equal(pipe2(to, O_CLOEXEC), 0);
-	assert_int_equal(pipe2(from, O_CLOEXEC), 0);
-	child->pid = fork();
-	if (child->pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		dup2(to[0], 0);
-		dup2(from[1], 1);
-		execl(path, path, NULL);
-		_exit(127);
-	}
-	assert_true(child->pid > 0);
-	close(to[0]);
-	close(from[1]);
-	child->to = fdopen(to[1], "w");
-	child->from = fdopen(from[0], "r");
-	expect_line(child, "ready\n");
-}
-
-static void child_tell(struct child *child, const char *command)
-{
-	fprintf(child->to, "%s\n", command);
-	fflush(child->to);
-}
-
-static void child_do(struct child *child, const char *command)
-{
-	child_tell(child, command);
-	expect_line(child, "done\n");
-}
-
-/* Never 0 or -1: they would mean a group of processes, or all of them. */
-static void child_kill(const struct child *child, int signal)
-{
-	assert_true(child->pid > 1);
-	kill(child->pid, signal);
-}
-
-static void child_stop(struct child *child)
-{
-	child_kill(child, SIGKILL);
-	waitpid(child->pid, NULL, 0);
-	fclose(child->to);
-	fclose(child->from);
-}
+#define HEAPS_MAX 64
 
 /* ------------------------------------------------------------------ what came out */
 
@@ -166,11 +100,6 @@ static struct attach_callbacks callbacks_into(struct seen *seen)
 }
 
 /* ------------------------------------------------------------------ helpers */
-
-static void sleep_ms(long ms)
-{
-	nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
-}
 
 static double now_ms(void)
 {

@@ -352,7 +352,10 @@ static int contexts_count_read(struct registry_reader *reader)
 	return error;
 }
 
-/* Read new contexts before they are asked for: when the target has ended it is too late. */
+/*
+ * Read new contexts before they are asked for: when the target has ended it is too late. A table
+ * that cannot be read (its address is a lie) leaves its contexts unknown, and nothing else.
+ */
 static int refresh_contexts(struct registry_reader *reader)
 {
 	int error = contexts_count_read(reader);
@@ -366,7 +369,7 @@ static int refresh_contexts(struct registry_reader *reader)
 		if (error == 0 && reader->chunks[index]->count == CHUNK_CONTEXTS)
 			reader->first_open_chunk++;
 	}
-	return error;
+	return error == -EFAULT ? 0 : error;
 }
 
 const struct registry_context *registry_reader_context(struct registry_reader *reader, uint32_t id)
