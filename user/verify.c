@@ -17,8 +17,10 @@
 #include "model/compare.h"
 #include "session_state.h"
 
-#define RETRIES	 20
-#define RETRY_MS 2
+#define RETRIES	   20
+#define RETRY_MS   2
+#define HEAL_TICKS 40
+#define HEAL_MS	   100
 
 struct fresh_walk {
 	struct session *session;
@@ -139,7 +141,8 @@ static int verification_walk(struct session *session, struct verification *all)
 	return error;
 }
 
-/* Arenas that were destroyed meanwhile have nothing left to compare. */
+/* Arenas that were destroyed meanwhile have nothing left to compare, and those that lost events are
+ * known to be wrong. */
 static void compare_all(const struct session *session, const struct verification *all,
 			struct comparison *out)
 {
@@ -148,7 +151,7 @@ static void compare_all(const struct session *session, const struct verification
 		const struct replica_arena *arena =
 			replica_arena_find(&session->replica, all->ids[i]);
 
-		if (arena)
+		if (arena && arena->state == REPLICA_EXACT)
 			compare_arena(arena, &all->walks[i].table, out);
 	}
 }
@@ -187,16 +190,31 @@ static void fill_verdict(const struct comparison *comparison, const struct view_
 	};
 }
 
+/* What was lost before heals first. */
+static int tick_until_exact(struct session *session)
+{
+	struct view_totals totals;
+	int error = 0;
+
+	for (int i = 0; i < HEAL_TICKS && !error; i++) {
+		error = session_tick(session, i ? HEAL_MS : 0);
+		view_totals(&session->view, &totals);
+		if (totals.is_exact)
+			break;
+	}
+	return error == 1 ? -ESRCH : error;
+}
+
 int session_verify(struct session *session, struct session_verdict *out)
 {
 	struct verification all = {0};
 	struct comparison comparison;
 	struct view_totals before, after;
 	uint32_t retries = 0;
-	int error = session_tick(session, 0);
+	int error = tick_until_exact(session);
 
 	if (error)
-		return error < 0 ? error : -ESRCH;
+		return error;
 	view_totals(&session->view, &before);
 	error = verification_walk(session, &all);
 	if (!error)
