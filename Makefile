@@ -164,7 +164,7 @@ $(SERVE_TESTS):
 .PHONY: test-serve
 test-serve: $(SERVE_TESTS) $(B)/mmviz-bpf $(B)/server_sim ## test the web server: its parts, then the process against server_sim (root)
 	$(Q)for test in $(SERVE_TESTS); do $$test || exit 1; done
-	$(Q)for test in tests/e2e/serve_*.sh; do $$test || exit 1; done
+	$(Q)for test in tests/e2e/serve_*.sh; do BUILD=$(B) $$test || [ $$? -eq 77 ] || exit 1; done
 
 # ---------------------------------------------------------------- tests of user/collect
 ATTACH_TARGETS := $(addprefix $(B)/tests/attach_target,_nopie _pie _shared _static _static_pie _stripped)
@@ -189,20 +189,21 @@ $(COLLECT_TESTS): $(B)/tests/%: tests/%.c tests/child.c $(COLLECT_OBJ) | $(ATTAC
 .PHONY: test-collect
 test-collect: $(COLLECT_TESTS) $(B)/mmviz-bpf ## test how a process is found, read and attached (root)
 	$(Q)for test in $(COLLECT_TESTS); do $$test || exit 1; done
-	$(Q)for test in tests/e2e/attach_*.sh; do BUILD=$(B) $$test || [ $$? -eq 77 ] || exit 1; done
+	$(Q)BUILD=$(B) tests/e2e/run.sh attach_cli
 
 # ---------------------------------------------------------------- tests of the library, and all tests
 TEST_CFLAGS = $(CFLAGS_C) -D_GNU_SOURCE -Itests -Ilib
-LIB_TESTS := $(addprefix $(B)/tests/test_,extent_tree arena errors)
+LIB_TESTS := $(addprefix $(B)/tests/test_,extent_tree arena errors log)
 UNIT_TESTS = $(LIB_TESTS) $(COLLECT_TESTS) $(MODEL_TESTS) $(SERVE_TESTS)
 
-$(LIB_TESTS:=.o) $(B)/tests/ops.o $(B)/tests/spy.o: $(B)/%.o: %.c
+$(LIB_TESTS:=.o) $(addprefix $(B)/tests/,ops.o spy.o log_reader.o): $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(TEST_CFLAGS) $(CFLAGS) -c -o $@ $<
-$(LIB_TESTS): %: %.o $(B)/libmmviz.a
-	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka -pthread
-
+$(LIB_TESTS): %: %.o
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka -pthread
+$(LIB_TESTS): $(B)/libmmviz.a
 $(B)/tests/test_arena: $(B)/tests/ops.o
+$(B)/tests/test_log: $(addprefix $(B)/tests/,ops.o spy.o log_reader.o)
 
 # Everything again under the fuzzer's clang: its own objects, with its coverage and the sanitizers.
 FUZZ_SECONDS ?= 60

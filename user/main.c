@@ -83,12 +83,11 @@ static int exit_code(int result)
 	}
 }
 
-static int run(const struct command *command, int argc, char **argv)
+/* `name` is how the user called it: the error messages begin with it. */
+static int run(const struct command *command, char *name, int argc, char **argv)
 {
-	char name[64];
 	int result;
 
-	snprintf(name, sizeof(name), "mmviz-bpf %s", command->name);
 	argv[0] = name;
 	catch_signals();
 	result = command->run(argc, argv);
@@ -101,6 +100,8 @@ static int run(const struct command *command, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	char name[64] = "mmviz-bpf";
+
 	argp_err_exit_status = EX_USAGE;
 	if (argc < 2) {
 		print_help(stderr);
@@ -111,10 +112,13 @@ int main(int argc, char **argv)
 		return EXIT_SUCCESS;
 	}
 	if (argv[1][0] == '-') /* also --version, answered by the command's own parser */
-		return run(&commands[0], argc, argv);
-	for (size_t i = 0; i < COMMANDS; i++)
-		if (strcmp(argv[1], commands[i].name) == 0)
-			return run(&commands[i], argc - 1, argv + 1);
+		return run(&commands[0], name, argc, argv);
+	for (size_t i = 0; i < COMMANDS; i++) {
+		if (strcmp(argv[1], commands[i].name) != 0)
+			continue;
+		snprintf(name, sizeof(name), "mmviz-bpf %s", commands[i].name);
+		return run(&commands[i], name, argc - 1, argv + 1);
+	}
 	fprintf(stderr, "mmviz-bpf: there is no command '%s'; `mmviz-bpf --help` lists them\n",
 		argv[1]);
 	return EX_USAGE;
