@@ -226,6 +226,13 @@ const promises = {
 		assert.deepEqual([sum(arenas.columns[6]), sum(contexts.columns[0]), summary.live_bytes], Array(3).fill(totals[1]));
 	},
 
+	async 'the picture is compared with the heap while somebody looks'() {
+		const verified = await client.next(2, (m) => m.fields[16] > 0);
+		assert.ok(verified.fields[16] <= verified.at_ms && verified.at_ms - verified.fields[16] < 60000);
+		assert.equal(verified.fields[20], 1);
+		assert.equal(client.of(11).filter((m) => m.json.level === 'error').length, 0);
+	},
+
 	async 'a client that does not read misses no point of the time line'() {
 		const slow = new Client();
 		await slow.next(6);

@@ -1,9 +1,9 @@
 // server_sim, and mmviz-bpf attached to it.
 import { spawn } from 'node:child_process';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { ROOT } from './browser.mjs';
 
-const BUILD = join(ROOT, process.env.BUILD ?? 'build');
+const BUILD = resolve(ROOT, process.env.BUILD ?? 'build');
 const START_MS = 15_000;
 
 export class Target {

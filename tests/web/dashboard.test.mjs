@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { load } from '../../web/dev/bundle.mjs';
-import { assertAccessible, assertFits, Browser, colours, mapShown, SCREENSHOTS, waitFor } from './browser.mjs';
+import { assertAccessible, assertFits, Browser, colours, mapPixels, mapShown, SCREENSHOTS, waitFor } from './browser.mjs';
 import { Collector, Target } from './collector.mjs';
 
 const { format } = await load(['format']);
@@ -31,6 +31,11 @@ const tile = (name) => page.getByTestId(`tile-${name}`).textContent();
 const wholeNumber = (text) => Number(text.replaceAll(/\D/g, ''));
 const summary = async () =>
 	(await page.request.get(new URL('/api/v1/summary', collector.url).href)).json();
+/* Of the gap below the first row of the map. */
+const groundBrightness = async () => {
+	const { width, pixels } = await mapPixels(page);
+	return pixels[4 * (12 * width + 5)];
+};
 const moveAway = () => page.mouse.move(700, 20);
 
 test('the token leaves the address bar', { skip }, async () => {
@@ -102,7 +107,7 @@ test('hovering names a block, a click tells all of it', { skip }, async () => {
 		}
 		return false;
 	}, `no block under the pointer; last tip: ${text}`);
-	const address = /0x[0-9a-f]+/.exec(text)[0];
+	const address = await page.locator('.tip .mono').first().textContent();
 	const { arenas } = await summary();
 	assert.ok(arenas.some(({ base, capacity_bytes }) => Number(address) >= Number(base) &&
 		Number(address) < Number(base) + capacity_bytes), address);
@@ -128,13 +133,9 @@ test('every view is there, accessible, in both themes', { skip }, async () => {
 	}
 	await page.keyboard.press('1');
 	await mapShown(page);
-	const dark = await colours(page);
+	const dark = await groundBrightness();
 	await page.keyboard.press('t');
-	await waitFor(async () => {
-		const light = await colours(page);
-		const brightest = (map) => [...map].sort((a, b) => b[1] - a[1])[0][0] & 255;
-		return brightest(light) > brightest(dark);
-	}, 'the map stays dark in the light theme');
+	await waitFor(async () => (await groundBrightness()) > dark + 150, 'the map stays dark in the light theme');
 	await page.waitForTimeout(300);
 	await assertAccessible(page, 'map, light');
 	await shoot('light');
@@ -145,15 +146,19 @@ test('every view is there, accessible, in both themes', { skip }, async () => {
 	await page.getByRole('button', { name: 'context', exact: true }).click();
 });
 
-test('every frame comes within the budget', { skip }, async () => {
-	await page.mouse.move(500, 330);
-	const frames = await page.evaluate(() => new Promise((resolve) => {
-		let count = 0;
-		const begin = performance.now();
-		const step = () => (performance.now() - begin < 2000 ? (count++, requestAnimationFrame(step)) : resolve(count / 2));
-		requestAnimationFrame(step);
-	}));
-	assert.ok(frames >= 20, `${frames} frames a second, with the map drawn in software`);
+// Frames themselves are drawn in software here; what the page does for them is the same everywhere.
+test('script, style and layout leave a core mostly idle', { skip }, async () => {
+	const devtools = await browser.context.newCDPSession(page);
+	await devtools.send('Performance.enable');
+	const spent = async () => {
+		const { metrics } = await devtools.send('Performance.getMetrics');
+		return metrics.filter(({ name }) => ['ScriptDuration', 'LayoutDuration', 'RecalcStyleDuration'].includes(name))
+			.reduce((sum, { value }) => sum + value, 0);
+	};
+	const before = await spent();
+	await page.waitForTimeout(3000);
+	const share = ((await spent()) - before) / 3;
+	assert.ok(share < 0.4, `${Math.round(share * 100)} % of a core`);
 });
 
 test('the end of the target is said, and everything stays', { skip }, async () => {
