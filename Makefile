@@ -193,7 +193,7 @@ test-collect: $(COLLECT_TESTS) $(B)/mmviz-bpf ## test how a process is found, re
 
 # ---------------------------------------------------------------- tests of the library, and all tests
 TEST_CFLAGS = $(CFLAGS_C) -D_GNU_SOURCE -Itests -Ilib
-LIB_TESTS := $(addprefix $(B)/tests/test_,extent_tree arena errors log)
+LIB_TESTS := $(addprefix $(B)/tests/test_,extent_tree arena errors log heap)
 UNIT_TESTS = $(LIB_TESTS) $(COLLECT_TESTS) $(MODEL_TESTS) $(SERVE_TESTS)
 
 $(LIB_TESTS:=.o) $(addprefix $(B)/tests/,ops.o spy.o log_reader.o): $(B)/%.o: %.c

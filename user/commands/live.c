@@ -26,18 +26,22 @@
 #include "serve/server.h"
 #include "session.h"
 
-#define NS_PER_SECOND	UINT64_C(1000000000)
-#define NS_PER_MS	UINT64_C(1000000)
-#define WATCHED_TICK_MS 20 /* while somebody looks */
-#define ALONE_TICK_MS	50 /* the ring must be emptied all the same */
+#define NS_PER_SECOND	 UINT64_C(1000000000)
+#define NS_PER_MS	 UINT64_C(1000000)
+#define VERIFY_FIRST_NS	 (2 * NS_PER_SECOND)
+#define VERIFY_PERIOD_NS (60 * NS_PER_SECOND)
+#define VERIFY_SHARE	 200 /* checking takes at most this part of the time */
+#define WATCHED_TICK_MS	 20  /* while somebody looks */
+#define ALONE_TICK_MS	 50  /* the ring must be emptied all the same */
 
 struct live {
 	struct options options;
 	struct server *server;
 	struct session *session;
 	struct server_target target;
-	uint64_t end_ns; /* CLOCK_MONOTONIC; UINT64_MAX: no end is set */
-	bool is_ended;	 /* the target */
+	uint64_t end_ns;    /* CLOCK_MONOTONIC; UINT64_MAX: no end is set */
+	uint64_t verify_ns; /* CLOCK_MONOTONIC of the next check */
+	bool is_ended;	    /* the target */
 };
 
 static const struct options_spec spec = {
@@ -226,6 +230,40 @@ static int follow(struct live *live)
 	return result < 0 ? result : 0;
 }
 
+static void tell_difference(struct live *live, uint64_t places)
+{
+	char text[128];
+
+	snprintf(text, sizeof(text),
+		 "The picture differs from a fresh walk of the heap in %" PRIu64
+		 " places: do not trust it, and please report this",
+		 places);
+	server_notice(live->server, "error", text);
+}
+
+/* While somebody looks, the picture is compared with the heap itself now and then. */
+static int verify_when_due(struct live *live)
+{
+	uint64_t begun_ns = clock_ns(CLOCK_MONOTONIC), ended_ns, pause_ns;
+	struct session_verdict verdict;
+	uint64_t differences;
+	int error;
+
+	if (live->is_ended || live->options.mode != ATTACH_EXACT || begun_ns < live->verify_ns ||
+	    !server_has_clients(live->server))
+		return 0;
+	error = session_verify(live->session, &verdict);
+	ended_ns = clock_ns(CLOCK_MONOTONIC);
+	pause_ns = VERIFY_SHARE * (ended_ns - begun_ns);
+	live->verify_ns = ended_ns + (pause_ns > VERIFY_PERIOD_NS ? pause_ns : VERIFY_PERIOD_NS);
+	if (error != 0)
+		return error == -ESRCH ? 0 : error; /* the next tick tells the end */
+	differences = verdict.missing + verdict.extra + verdict.different;
+	if (differences > 0)
+		tell_difference(live, differences);
+	return 0;
+}
+
 static int run(struct live *live)
 {
 	struct pollfd ready[2] = {[1] = {.fd = session_poll_fd(live->session), .events = POLLIN}};
@@ -235,6 +273,8 @@ static int run(struct live *live)
 		ready[0] = server_poll(live->server);
 		poll(ready, live->is_ended ? 1 : 2, wait_ms(live));
 		error = follow(live);
+		if (error == 0)
+			error = verify_when_due(live);
 		if (error == 0)
 			error = server_service(live->server, session_view(live->session));
 	}
@@ -270,6 +310,7 @@ static int open_all(struct live *live)
 		.version = version(),
 		.attached_at_ns = clock_ns(CLOCK_REALTIME),
 	};
+	live->verify_ns = clock_ns(CLOCK_MONOTONIC) + VERIFY_FIRST_NS;
 	server_attached(live->server, &live->target);
 	return 0;
 }
