@@ -5,7 +5,9 @@
 
 import { computed, effect, signal } from '@preact/signals';
 import { Choices } from './choices';
-import { clamp, createLayout, fit, type Layout, PLACE_BYTES, windowOf, withScale } from './layout';
+import {
+	clamp, createLayout, fit, type Layout, leadingMetaPlaces, PLACE_BYTES, windowOf, withScale,
+} from './layout';
 import { Socket } from './socket';
 import { Store } from './store';
 import type { Arena, Message } from './wire';
@@ -40,10 +42,14 @@ function receive(message: Message): void {
 
 /* ---------------------------------------------------------------- what the map shows */
 
-export const arena = computed<Arena | null>(() => {
-	const arenas = store.arenas.value ?? [];
-	return arenas.find(({ id }) => id === choices.arena.value) ??
-		arenas.find(({ is_gone }) => !is_gone) ?? arenas[0] ?? null;
+export const arena = computed<Arena | null>(() =>
+	store.arenas.value?.find(({ id }) => id === choices.arena.value) ?? null);
+
+/* Unless somebody chose: the arena that holds most, at that time. */
+effect(() => {
+	const arenas = store.arenas.value;
+	if (!arenas?.length || arenas.some(({ id }) => id === choices.arena.value)) return;
+	choices.arena.value = arenas.reduce((most, one) => one.live_bytes > most.live_bytes ? one : most).id;
 });
 
 /* Canvas size in device pixels. */
@@ -65,11 +71,22 @@ effect(() => {
 export const endPlace = computed(() =>
 	Math.min(reach.value.places, capacityPlaces.value || reach.value.places));
 
+/* An arena begins with its metadata, megabytes of it when it may grow large. A fitting map begins
+ * behind that, as soon as a first map has shown where it ends; one can always scroll up to it. */
+const origin = signal({ arena: null as number | null, place: 0 });
+effect(() => {
+	const { value: texels } = store.texels;
+	if (!texels || texels.arena_id !== arenaId.value || texels.arena_id === origin.peek().arena) return;
+	if (texels.first_place === 0)
+		origin.value = { arena: texels.arena_id, place: leadingMetaPlaces(texels) };
+});
+const originPlace = computed(() => origin.value.arena === arenaId.value ? origin.value.place : 0);
+
 export const layout = computed<Layout>(() => {
 	const { width, height, ratio } = stageSize.value;
 	const blank = createLayout(width, height, ratio);
 	const spot = choices.spot.value;
-	if (!spot) return fit(blank, endPlace.value);
+	if (!spot) return fit(blank, endPlace.value - originPlace.value, originPlace.value);
 	return clamp(withScale({ ...blank, first: spot.first }, spot.scale), endPlace.value);
 });
 

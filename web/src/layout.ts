@@ -9,7 +9,7 @@
  *             |     |     |     |         row 1, one pitch below
  */
 
-import { BLOCKS_BELOW_PLACES_PER_TEXEL, TEXELS_MAX } from './wire';
+import { BLOCKS_BELOW_PLACES_PER_TEXEL, Kind, TEXELS_MAX, type Texels } from './wire';
 
 export const PLACE_BYTES = 16;
 const PIXELS_MAX = 64; /* the closest look: four pixels a byte */
@@ -116,16 +116,16 @@ export function showsBlocks({ scale }: Layout): boolean {
 	return scale.places <= BLOCKS_BELOW_PLACES_PER_TEXEL / 2;
 }
 
-/* The coarsest look that shows at least `places`, from the start. */
-export function fit(layout: Layout, places: number): Layout {
-	const far = withScale({ ...layout, first: 0 }, { places: 1, pixels: 1 });
+/* The closest look, of a pixel at most a place, that shows at least `places` from `first` on. */
+export function fit(layout: Layout, places: number, first = 0): Layout {
+	const far = withScale({ ...layout, first }, { places: 1, pixels: 1 });
 	const cells = Math.max(1, far.width * rowsOf(far));
 	return { ...far, scale: { places: Math.max(1, Math.ceil(places / cells)), pixels: 1 } };
 }
 
 /* The closest look that shows all of [place, place + places). */
 export function fitRange(layout: Layout, place: number, places: number): Layout {
-	let best = { ...fit(layout, places), first: place };
+	let best = fit(layout, places, place);
 	for (let pixels = 2; pixels <= PIXELS_MAX && best.scale.places === 1; pixels++) {
 		const closer = withScale(best, { places: 1, pixels });
 		if (visiblePlaces(closer) < places) break;
@@ -186,6 +186,16 @@ export function rulerOf(layout: Layout, spacing: number): Ruler {
 	for (let row = 0; row < rowsOf(layout); row += every)
 		marks.push({ row, offset_bytes: layout.first * PLACE_BYTES + row * row_bytes });
 	return { marks, step_bytes: every * row_bytes };
+}
+
+/*
+ * Where the metadata at the start of an arena ends, as far as these texels tell; 0 unless they begin
+ * at the start. The last texel of the run is not counted: other memory may begin in it.
+ */
+export function leadingMetaPlaces({ first_place, kind, places_per_texel }: Texels): number {
+	if (first_place !== 0) return 0;
+	const run = kind.findIndex((one) => one !== Kind.meta);
+	return Math.max(0, run - 1) * places_per_texel;
 }
 
 /* The index of the block whose cell holds `place`, or -1. Starts are in rising order. */

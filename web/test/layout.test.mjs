@@ -116,6 +116,14 @@ test('the block of a place is found by its cell, gaps belong to none', () => {
 	assert.equal(L.blockIndexAt(new Uint32Array(), new Uint32Array(), 5), -1);
 });
 
+test('metadata at the start is skipped up to the texel that ends it', () => {
+	const texels = (first_place, ...kind) => ({ first_place, places_per_texel: 100, kind: Uint8Array.from(kind) });
+	assert.equal(L.leadingMetaPlaces(texels(0, 4, 4, 4, 1, 4)), 200);
+	assert.equal(L.leadingMetaPlaces(texels(0, 1, 4, 4)), 0);
+	assert.equal(L.leadingMetaPlaces(texels(0, 4, 4, 4)), 0);
+	assert.equal(L.leadingMetaPlaces(texels(500, 4, 4, 1)), 0);
+});
+
 test('the ruler is evenly spaced and begins at the first row', () => {
 	const layout = L.fit(L.createLayout(940, 510, 1), 2 ** 20);
 	const { marks, step_bytes } = L.rulerOf(layout, 60);

@@ -19,9 +19,11 @@ const KINDS: Record<number, string> = {
 	[ContextKind.stack]: 'stack',
 };
 
+const NOTABLE_SHARE = 0.01; /* of all live bytes, gained in a minute */
+
 function Growth({ value }: { value: number }) {
-	const text = format.growth(value);
-	return <span class={text.startsWith('+') ? 'bad' : 'dim'}>{text}</span>;
+	const isNotable = value * 60 > (store.totals.value?.live_bytes ?? 0) * NOTABLE_SHARE;
+	return <span class={isNotable ? 'bad' : 'dim'}>{format.growth(value)}</span>;
 }
 
 const LIVE: Column = { by: 'live_bytes', title: 'live', explain: 'Bytes in live blocks',
@@ -135,7 +137,7 @@ export function ContextBar() {
 	return (
 		<div class="bar">
 			<h2>Contexts</h2>
-			<span class="clip">{shown < all ? `top ${shown} of ${format.count(all)}` : format.count(shown)}</span>
+			<span class="clip">{shown < all ? `${shown} of ${format.count(all)}` : format.count(shown)}</span>
 			<span class="grow" />
 			<input class="search" type="search" placeholder="/ filter" aria-label="Filter contexts"
 				value={choices.filter.value}

@@ -11,6 +11,12 @@ const LEFT = 84; /* as wide as the map's ruler */
 const EVENT_HEADROOM = 3.2; /* events keep to the lowest third */
 const POWERS_OF_TWO = Array.from({ length: 50 }, (_, power) => 2 ** power);
 
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const TIME_STEPS = [1, 2, 5, 10, 15, 30].map((step) => step * SECOND)
+	.concat([1, 2, 5, 10, 15, 30].map((step) => step * MINUTE), [1, 2, 3, 6, 12, 24, 72, 168].map((step) => step * HOUR));
+
 interface Readout {
 	at_ms: number;
 	live_bytes: number;
@@ -96,7 +102,7 @@ function options(element: HTMLElement, ink: (name: string) => string): uPlot.Opt
 			{ scale: 'events', stroke: ink('--ok'), width: 1, points: { show: false } },
 		],
 		axes: [
-			{ ...axis, grid: { show: false }, size: 26, space: 110,
+			{ ...axis, grid: { show: false }, size: 26, space: 110, incrs: TIME_STEPS,
 				values: (_, splits) => splits.map((at) => format.clock(at)) },
 			{ ...axis, scale: 'bytes', size: LEFT, grid: { stroke: line, width: 1 }, space: 34,
 				incrs: POWERS_OF_TWO, gap: 8,
