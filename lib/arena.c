@@ -19,7 +19,7 @@
 #include "probes.h"
 
 #define CAPACITY_MIN_BYTES   (64u << 10)
-#define FLAGS (MMVIZ_SINGLE_THREADED | MMVIZ_HUGE_PAGES | MMVIZ_GUARD_BYTES)
+#define FLAGS		     (MMVIZ_SINGLE_THREADED | MMVIZ_HUGE_PAGES | MMVIZ_GUARD_BYTES)
 #define BASE_ALIGNMENT_BYTES (2u << 20) /* a huge page */
 
 /* ------------------------------------------------------------------ spans */
@@ -191,25 +191,28 @@ static size_t align_up(size_t bytes, size_t alignment)
 	return (bytes + alignment - 1) & ~(alignment - 1);
 }
 
-/* Where the arena's own books lie: offsets from its base, and their end, in whole units. */
+/*
+ * Where unit map, span heads and extent nodes lie: in address space of their own right before the
+ * base, where only what describes used memory is ever touched; in the caller's memory after struct
+ * mmviz_arena. Offsets from their start.
+ */
 struct books {
-	size_t map_offset, heads_offset, extents_offset, end;
+	size_t heads_offset, extents_offset, bytes;
 };
 
 static struct books books_of(const struct mmviz_arena_head *head)
 {
 	size_t units = head->capacity_bytes >> MMVIZ_UNIT_SHIFT;
-	struct books books = {.map_offset = align_up(sizeof(struct mmviz_arena), 64)};
+	struct books books = {.heads_offset = align_up(units, 64)};
 
-	books.heads_offset = books.map_offset + align_up(units, 64);
 	books.extents_offset =
 		books.heads_offset + mmviz_heads_count(head) * sizeof(struct mmviz_span);
-	books.end = align_up(books.extents_offset + units * sizeof(struct extent_node),
-			     MMVIZ_UNIT_BYTES);
+	books.bytes = align_up(books.extents_offset + units * sizeof(struct extent_node),
+			       MMVIZ_UNIT_BYTES);
 	return books;
 }
 
-/* Base address, capacity and span sizes, from which the books' places follow. */
+/* Base address, capacity and span sizes, from which the size of the books follows. */
 static void head_init(struct mmviz_arena_head *head, void *base, size_t bytes)
 {
 	memset(head, 0, sizeof(*head));
@@ -219,64 +222,84 @@ static void head_init(struct mmviz_arena_head *head, void *base, size_t bytes)
 	choose_spans(head);
 }
 
-/* The memory, with its books committed; NULL with errno. */
-static void *arena_memory(const struct mmviz_arena_options *options, struct mmviz_arena_head *head)
+/* The caller's memory: the books follow the struct. Returns the units that both take. */
+static uint32_t lay_out_own(const struct mmviz_arena_options *options,
+			    struct mmviz_arena_head *head)
 {
-	size_t unit = MMVIZ_UNIT_BYTES, bytes;
-	char *base = options->memory;
+	size_t unit = MMVIZ_UNIT_BYTES;
+	char *aligned = (char *)align_up((size_t)options->memory, unit);
 
-	if (base) {
-		char *aligned = (char *)align_up((size_t)base, unit);
-
-		head_init(head, aligned,
-			  (options->capacity_bytes - (size_t)(aligned - base)) & ~(unit - 1));
-		return aligned;
-	}
-	bytes = align_up(options->capacity_bytes, unit);
-	base = os_reserve(bytes, BASE_ALIGNMENT_BYTES);
-	if (!base)
-		return NULL;
-	head_init(head, base, bytes);
-	if (os_commit(base, books_of(head).end)) {
-		os_release(base, bytes);
-		errno = ENOMEM;
-		return NULL;
-	}
-	if (options->flags & MMVIZ_HUGE_PAGES)
-		os_huge_pages(base, bytes);
-	return base;
+	head_init(head, aligned,
+		  (options->capacity_bytes - (size_t)(aligned - (char *)options->memory)) &
+			  ~(unit - 1));
+	head->flags = options->flags | MMVIZ_ARENA_OWN_MEMORY;
+	head->map_addr = head->base_addr + align_up(sizeof(struct mmviz_arena), 64);
+	return (uint32_t)(align_up(head->map_addr - head->base_addr + books_of(head).bytes, unit) >>
+			  MMVIZ_UNIT_SHIFT);
 }
 
-/* Write the books of a new arena at its base. */
-static struct mmviz_arena *arena_init(const struct mmviz_arena_head *head,
-				      const struct mmviz_arena_options *options)
+/* | ... | books | base: struct mmviz_arena, units ... |, with the books and the first unit
+ * committed. 0: no memory. */
+static uint32_t lay_out_mapped(const struct mmviz_arena_options *options,
+			       struct mmviz_arena_head *head)
+{
+	size_t bytes = align_up(options->capacity_bytes, MMVIZ_UNIT_BYTES), books, front;
+	char *start;
+
+	head_init(head, NULL, bytes); /* any base of this alignment gives books of the same size */
+	books = books_of(head).bytes;
+	front = align_up(books, BASE_ALIGNMENT_BYTES);
+	start = os_reserve(front + bytes, BASE_ALIGNMENT_BYTES);
+	if (!start)
+		return 0;
+	head_init(head, start + front, bytes);
+	head->flags = options->flags;
+	head->map_addr = head->base_addr - books;
+	if (os_commit((void *)head->map_addr, books + MMVIZ_UNIT_BYTES)) {
+		os_release(start, front + bytes);
+		errno = ENOMEM;
+		return 0;
+	}
+	if (options->flags & MMVIZ_HUGE_PAGES)
+		os_huge_pages(start + front, bytes);
+	return 1;
+}
+
+static void release_memory(const struct mmviz_arena_head *head)
+{
+	size_t front = align_up(books_of(head).bytes, BASE_ALIGNMENT_BYTES);
+
+	if (!(head->flags & MMVIZ_ARENA_OWN_MEMORY))
+		os_release((void *)(head->base_addr - front), front + head->capacity_bytes);
+}
+
+/* Write the books of a new arena, whose first `meta_units` are taken. */
+static struct mmviz_arena *arena_init(const struct mmviz_arena_head *head, uint32_t meta_units,
+				      const char *name)
 {
 	struct mmviz_arena *arena = (struct mmviz_arena *)head->base_addr;
 	struct books books = books_of(head);
-	uint32_t end = (uint32_t)(books.end >> MMVIZ_UNIT_SHIFT);
 
 	memset(arena, 0, sizeof(*arena));
 	arena->head = *head;
-	arena->head.flags = options->flags | (options->memory ? MMVIZ_ARENA_OWN_MEMORY : 0);
+	arena->head.heads_addr = head->map_addr + books.heads_offset;
 	arena->head.created_ns = os_now_ns();
-	strncpy(arena->head.name, options->name, sizeof(arena->head.name) - 1);
+	arena->head.committed_units = arena->head.frontier_units = meta_units;
+	strncpy(arena->head.name, name, sizeof(arena->head.name) - 1);
 	arena->units = (uint32_t)(head->capacity_bytes >> MMVIZ_UNIT_SHIFT);
-	arena->map = (uint8_t *)arena + books.map_offset;
-	arena->heads = (struct mmviz_span *)((char *)arena + books.heads_offset);
-	arena->head.map_addr = (uint64_t)arena->map;
-	arena->head.heads_addr = (uint64_t)arena->heads;
-	arena->head.committed_units = arena->head.frontier_units = end;
+	arena->map = (uint8_t *)head->map_addr;
+	arena->heads = (struct mmviz_span *)arena->head.heads_addr;
 	arena->medium_class =
 		span_class_of((size_t)1 << (head->span_shift[MMVIZ_FIT_SMALL] - 4)) + 1;
 	arena->cell_max_bytes = 1u << (head->span_shift[MMVIZ_FIT_MEDIUM] - 4);
 	pthread_mutex_init(&arena->lock, NULL);
-	if (options->memory) /* mapped memory is zero already; touching all of it would cost what it
-				describes */
-		memset(arena->map, 0, arena->units);
-	memset(arena->map, MMVIZ_UNIT_META, end);
+	if (head->flags &
+	    MMVIZ_ARENA_OWN_MEMORY) /* mapped memory is zero, and better not touched */
+		memset(arena->map, MMVIZ_UNIT_FREE, arena->units);
+	memset(arena->map, MMVIZ_UNIT_META, meta_units);
 	extent_tree_init(&arena->extents,
-			 (struct extent_node *)((char *)arena + books.extents_offset));
-	extent_tree_give(&arena->extents, end, arena->units - end);
+			 (struct extent_node *)(head->map_addr + books.extents_offset));
+	extent_tree_give(&arena->extents, meta_units, arena->units - meta_units);
 	return arena;
 }
 
@@ -304,6 +327,7 @@ struct mmviz_arena *mmviz_arena_create_with(const struct mmviz_arena_options *op
 {
 	struct mmviz_arena_head head;
 	struct mmviz_arena *arena;
+	uint32_t meta_units;
 	int error;
 
 	if (!options || options->options_bytes < sizeof(*options) || !options->name ||
@@ -312,13 +336,13 @@ struct mmviz_arena *mmviz_arena_create_with(const struct mmviz_arena_options *op
 		errno = EINVAL;
 		return NULL;
 	}
-	if (!arena_memory(options, &head))
+	meta_units = options->memory ? lay_out_own(options, &head) : lay_out_mapped(options, &head);
+	if (!meta_units)
 		return NULL;
-	arena = arena_init(&head, options);
+	arena = arena_init(&head, meta_units, options->name);
 	error = arena_publish(arena);
 	if (error) {
-		if (!options->memory)
-			os_release(arena, head.capacity_bytes);
+		release_memory(&head);
 		errno = -error;
 		return NULL;
 	}
@@ -355,8 +379,7 @@ void mmviz_arena_destroy(struct mmviz_arena *arena)
 	registry_unlock();
 	pthread_mutex_destroy(&arena->lock);
 	arena->head.magic = 0;
-	if (!(arena->head.flags & MMVIZ_ARENA_OWN_MEMORY))
-		os_release(arena, arena->head.capacity_bytes);
+	release_memory(&arena->head);
 }
 
 /* Every run of units that is not META becomes one free extent. The heads disown their spans, so

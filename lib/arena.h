@@ -2,10 +2,11 @@
 /*
  * arena.h - a reserved range of addresses, its units, and every structural change.
  *
- *	base
- *	| struct mmviz_arena | unit map | span heads | extent nodes | spare heap | units: heaps,
- *spans, large blocks, free ...
- *	|<------------------ META -------------------->|
+ *	                            base
+ *	| map | heads | extent nodes | struct mmviz_arena | heaps, spans, large blocks, free units
+ *... |
+ *
+ * (In the caller's own memory the books come after the struct, as META units.)
  *
  * Structural changes (a span taken or given back, a large block, a new heap, growth, reset) run
  *under the arena's lock, carry the arena-wide number `order`, and are told in the log of the heap

@@ -143,10 +143,7 @@ static bool arena_is_sound(const struct mmviz_arena_head *head, uint64_t addr)
 	return head->magic == MMVIZ_ARENA_MAGIC && head->id != 0 && head->base_addr == addr &&
 	       units != 0 && head->capacity_bytes <= MMVIZ_CAPACITY_MAX_BYTES &&
 	       head->capacity_bytes % MMVIZ_UNIT_BYTES == 0 && head->frontier_units <= units &&
-	       shift_is_sound(head->span_shift[0]) && shift_is_sound(head->span_shift[1]) &&
-	       head_has(head, head->map_addr, units) &&
-	       head_has(head, head->heads_addr,
-			mmviz_heads_count(head) * sizeof(struct mmviz_span));
+	       shift_is_sound(head->span_shift[0]) && shift_is_sound(head->span_shift[1]);
 }
 
 /* Index of the first known arena with an id that is not smaller. */
