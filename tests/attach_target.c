@@ -7,7 +7,7 @@
  */
 #define _GNU_SOURCE
 #include <pthread.h>
-#include <signal.h>
+#include <stdint.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,6 +89,43 @@ static void toggle_second_arena(void)
 	}
 }
 
+/* Internal to the library; a program that is linked with the shared one does not see it. */
+__attribute__((weak)) void mmviz_probe_batch(const struct mmviz_log *log, uint64_t bytes);
+
+/* Hand over logs whose numbers cannot be true. */
+static void lie(long which)
+{
+	static struct mmviz_log log;
+
+	log = (struct mmviz_log){.arena_id = 77, .heap_id = UINT32_MAX, .first = 5};
+	switch (which) {
+	case 1: /* more events than a log has */
+		log.next = log.first + (1ULL << 60);
+		mmviz_probe_batch(&log, sizeof(log));
+		break;
+	case 2: /* more events than bytes */
+		log.next = log.first + 10;
+		mmviz_probe_batch(&log, MMVIZ_LOG_HEAD_BYTES + 9 * sizeof(struct mmviz_event));
+		break;
+	case 3: /* less than none */
+		log.next = log.first - 1;
+		mmviz_probe_batch(&log, sizeof(log));
+		break;
+	case 4: /* less than a head */
+		mmviz_probe_batch(&log, 0);
+		break;
+	case 5: /* nowhere */
+		mmviz_probe_batch((const struct mmviz_log *)8, sizeof(log));
+		break;
+	case 6: /* no lie but the length: an empty log */
+		log.next = log.first;
+		mmviz_probe_batch(&log, UINT64_MAX);
+		break;
+	default:
+		abort();
+	}
+}
+
 static void execute(char letter, long number)
 {
 	switch (letter) {
@@ -116,8 +153,8 @@ static void execute(char letter, long number)
 	case 'v':
 		mmviz_registry.abi_version = (uint32_t)number;
 		break;
-	case 's':
-		raise((int)number);
+	case 'l':
+		lie(number);
 		break;
 	case 'x':
 		exit((int)number);

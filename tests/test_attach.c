@@ -426,6 +426,31 @@ static void test_drain_ends_while_the_target_is_faster(void **state)
 	session_stop(&session);
 }
 
+/* Logs that lie are counted and not delivered; what comes after them is. */
+static void test_lying_logs_are_counted(void **state)
+{
+	struct attach_counters counters;
+	struct session session = {0};
+
+	(void)state;
+	session_start(&session, "attach_target_static", false);
+	for (int lie = 1; lie <= 6; lie++) {
+		char command[16];
+
+		snprintf(command, sizeof(command), "l%d", lie);
+		child_do(&session.child, command);
+	}
+	assert_int_equal(attach_drain(session.attach), 5); /* the fifth was never copied */
+	attach_counters_read(session.attach, &counters);
+	assert_int_equal(counters.copy_failures, 5);
+	assert_int_equal(counters.batches, 1);
+	child_do(&session.child, "a1000");
+	assert_true(attach_drain(session.attach) > 0);
+	assert_true(session.seen.allocations >= 512);
+	assert_int_equal(session.seen.gaps, 0);
+	session_stop(&session);
+}
+
 static void test_events_mode_thins_out_in_the_kernel(void **state)
 {
 	const struct attach_options options = {.mode = ATTACH_EVENTS, .sample_events = 1};
@@ -600,6 +625,7 @@ int main(void)
 		cmocka_unit_test_setup(test_full_ring_is_counted, skip_unless_root),
 		cmocka_unit_test_setup(test_drain_ends_while_the_target_is_faster,
 				       skip_unless_root),
+		cmocka_unit_test_setup(test_lying_logs_are_counted, skip_unless_root),
 		cmocka_unit_test_setup(test_events_mode_thins_out_in_the_kernel, skip_unless_root),
 		cmocka_unit_test_setup(test_sampled_mode_carries_stacks, skip_unless_root),
 		cmocka_unit_test_setup(test_refusals_have_their_own_errors, skip_unless_root),

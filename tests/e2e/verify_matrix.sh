@@ -5,7 +5,7 @@
 need_root
 
 if [ "$LONG" ]; then
-	rounds=20 rates="1k 1M 0"
+	rounds=50 rates="1k 100k 1M"
 else
 	rounds=2 rates=1M
 fi
