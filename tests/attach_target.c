@@ -156,6 +156,9 @@ static void execute(char letter, long number)
 	case 'l':
 		lie(number);
 		break;
+	case 'z': /* the others run on */
+		start_churning(1);
+		pthread_exit(NULL);
 	case 'x':
 		exit((int)number);
 	case 'e':

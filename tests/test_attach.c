@@ -533,6 +533,19 @@ static void test_zombie_has_ended(void **state)
 	waitpid(child, NULL, 0);
 }
 
+static void test_process_without_its_main_thread_is_refused(void **state)
+{
+	struct target *target;
+	struct child child;
+
+	(void)state;
+	child_start(&child, BUILD_TESTS "attach_target_pie");
+	child_tell(&child, "z");
+	sleep_ms(50);
+	assert_int_equal(target_open(child.pid, &target), -ESRCH);
+	child_stop(&child);
+}
+
 static void test_other_users_are_not_permitted(void **state)
 {
 	struct child child;
@@ -630,6 +643,8 @@ int main(void)
 		cmocka_unit_test_setup(test_sampled_mode_carries_stacks, skip_unless_root),
 		cmocka_unit_test_setup(test_refusals_have_their_own_errors, skip_unless_root),
 		cmocka_unit_test_setup(test_zombie_has_ended, skip_unless_root),
+		cmocka_unit_test_setup(test_process_without_its_main_thread_is_refused,
+				       skip_unless_root),
 		cmocka_unit_test_setup(test_other_users_are_not_permitted, skip_unless_root),
 		cmocka_unit_test_setup(test_only_control_words_can_be_written, skip_unless_root),
 		cmocka_unit_test_setup(test_target_in_its_own_pid_namespace, skip_unless_root),

@@ -279,6 +279,10 @@ static int refuse_without_memory(const struct target *target)
 	char state[32] = "";
 
 	status_field(target->status_fd, "State", state, sizeof(state));
+	if (state[0] == 'Z' && status_number(target, "Threads") > 1)
+		return refuse(target->pid, -ESRCH,
+			      "its main thread has ended while others run on; the kernel cannot "
+			      "attach to such a process");
 	if (state[0] == 'Z' || state[0] == 'X' || state[0] == '\0')
 		return refuse(target->pid, -ESRCH, "it has ended");
 	return refuse(target->pid, -ENODATA, "'%s' is a kernel thread: it has no heap",
@@ -450,7 +454,7 @@ int target_write_control(const struct target *target, size_t registry_offset, co
 void target_describe_addr(struct target *target, uint64_t addr, char *out, size_t out_bytes)
 {
 	const struct mapping *mapping = maps_find(&target->maps, addr);
-	const char *name;
+	const char *name, *deleted;
 	struct maps maps;
 	char safe[256];
 
@@ -465,7 +469,9 @@ void target_describe_addr(struct target *target, uint64_t addr, char *out, size_
 	}
 	name = strrchr(mapping->path, '/');
 	name = name != NULL ? name + 1 : mapping->path;
-	safe_text(safe, sizeof(safe), name, strcspn(name, " "));
+	deleted = strstr(name, " (deleted)");
+	safe_text(safe, sizeof(safe), name,
+		  deleted != NULL ? (size_t)(deleted - name) : strlen(name));
 	snprintf(out, out_bytes, "%s+0x%lx", safe, addr - maps_file_base(&target->maps, mapping));
 }
 
