@@ -152,12 +152,13 @@ test-web: web ## test the dashboard: its pure side, then the page against the re
 	$(Q)node --test tests/web/*.test.mjs
 
 # ---------------------------------------------------------------- tests of the web server
-SERVE_TESTS := $(B)/tests/test_wire $(B)/tests/test_access $(B)/tests/test_channel $(B)/tests/test_request $(B)/tests/test_sandbox
+SERVE_TESTS := $(B)/tests/test_wire $(B)/tests/test_access $(B)/tests/test_channel $(B)/tests/test_request $(B)/tests/test_sandbox $(B)/tests/test_export
 $(B)/tests/test_wire: tests/test_wire.c $(B)/user/serve/wire.o
 $(B)/tests/test_access: tests/test_access.c $(B)/user/serve/access.o
 $(B)/tests/test_channel: tests/test_channel.c $(B)/user/serve/channel.o
 $(B)/tests/test_request: tests/test_request.c $(B)/user/serve/web/request.o
 $(B)/tests/test_sandbox: tests/test_sandbox.c $(B)/user/serve/sandbox.o
+$(B)/tests/test_export: tests/test_export.c $(B)/user/export/json.o $(B)/user/export/metrics.o
 $(SERVE_TESTS):
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(USER_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) -lcmocka -ljansson -lseccomp -lcap
