@@ -194,8 +194,9 @@ test-collect: $(COLLECT_TESTS) $(B)/mmviz-bpf ## test how a process is found, re
 
 # ---------------------------------------------------------------- tests of the library, and all tests
 TEST_CFLAGS = $(CFLAGS_C) -D_GNU_SOURCE -Itests -Ilib
-LIB_TESTS := $(addprefix $(B)/tests/test_,extent_tree arena errors log heap)
-UNIT_TESTS = $(LIB_TESTS) $(COLLECT_TESTS) $(MODEL_TESTS) $(SERVE_TESTS)
+LIB_TESTS := $(addprefix $(B)/tests/test_,extent_tree arena errors log heap registry inspect)
+CXX_TESTS := $(B)/tests/test_cxx $(B)/tests/test_cxx_shared
+UNIT_TESTS = $(LIB_TESTS) $(CXX_TESTS) $(COLLECT_TESTS) $(MODEL_TESTS) $(SERVE_TESTS)
 
 $(LIB_TESTS:=.o) $(addprefix $(B)/tests/,ops.o spy.o log_reader.o): $(B)/%.o: %.c
 	@mkdir -p $(@D)
@@ -205,6 +206,14 @@ $(LIB_TESTS): %: %.o
 $(LIB_TESTS): $(B)/libmmviz.a
 $(B)/tests/test_arena: $(B)/tests/ops.o
 $(B)/tests/test_log: $(addprefix $(B)/tests/,ops.o spy.o log_reader.o)
+$(B)/tests/test_cxx.o: tests/test_cxx.cpp
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)$(CXX) $(OPT) -Wall -Wextra -Wshadow $(WERROR) -MMD -MP -Ilib/include $(CFLAGS) -c -o $@ $<
+$(B)/tests/test_cxx: $(B)/tests/test_cxx.o $(B)/libmmviz.a
+	$(call say,LD,$@)$(CXX) $(LDFLAGS) -o $@ $^ -pthread
+$(B)/tests/test_cxx_shared: $(B)/tests/test_cxx.o $(B)/libmmviz.so
+	@ln -sf libmmviz.so $(B)/libmmviz.so.1
+	$(call say,LD,$@)$(CXX) $(LDFLAGS) -o $@ $^ -Wl,-rpath,'$$ORIGIN/..' -pthread
 
 # Everything again under the fuzzer's clang: its own objects, with its coverage and the sanitizers.
 FUZZ_SECONDS ?= 60

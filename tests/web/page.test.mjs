@@ -81,7 +81,7 @@ onPage('a lost connection freezes the picture and comes back by itself', async (
 
 onPage('a target without arenas says what will bring one', async (page) => {
 	await page.waitForSelector('.blank strong');
-	await waitFor(async () => (await page.locator('.blank strong').textContent()) === 'No arena yet');
+	await waitFor(async () => (await page.locator('.blank strong').textContent()) === 'No arena');
 	await assertAccessible(page, 'no arenas');
 }, { server: { arenas: 0 } });
 
@@ -182,6 +182,25 @@ onPage('keys: views, zoom, pan, cursor, filter, help', async (page) => {
 	await page.keyboard.press('?');
 	await page.waitForSelector('dialog[open]');
 });
+
+onPage('of five hundred contexts only those in sight are made', async (page) => {
+	await mapShown(page);
+	for (const view of ['1', '2']) {
+		await page.keyboard.press(view);
+		const table = page.getByRole('group', { name: 'Table of contexts' });
+		await waitFor(async () => (await table.locator('table').getAttribute('aria-rowcount')) === '501');
+		assert.ok((await table.locator('tbody tr').count()) < 70);
+		await table.evaluate((element) => (element.scrollTop = element.scrollHeight));
+		await table.getByText('handler 499', { exact: true }).waitFor();
+		const { top, bottom, rows } = await table.evaluate((element) => {
+			const last = [...element.querySelectorAll('tbody tr')].at(-1).getBoundingClientRect();
+			return { top: last.top, bottom: last.bottom - element.getBoundingClientRect().bottom, rows: element.scrollHeight };
+		});
+		assert.ok(top > 0 && Math.abs(bottom) < 2, `the last row ends ${bottom} pixels below the table`);
+		assert.ok(rows >= 500 * 28);
+		await assertAccessible(page, `view ${view} with many contexts`);
+	}
+}, { server: { contexts: 500 } });
 
 onPage('mouse: a drag selects a range, F zooms into it, a double click shows all', async (page) => {
 	await mapShown(page);

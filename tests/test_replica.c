@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_replica.c - the replica against simulated heaps, attached and followed while they work.
+ *
+ * A collector is played here step by step, as session, follow and baseline do it, and between any
+ * two of its steps the heaps take theirs (heap_sim.h). At the end everything stands still, and the
+ * replica must be what is in the simulated memory, to the byte. In the chaos build each rule of the
+ * protocol is left out in turn, and the same rounds must then fail.
+ */
+#include "test.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "heap_sim.h"
+#include "model/compare.h"
+#include "model/replica.h"
+
+#define WARM_UP_STEPS  3000u
+#define TICKS	       12u
+#define ATTACH_NS      1000000000ull
+#define CHECKED_ROUNDS 300u
+
+struct collector {
+	struct heap_sim *sim;
+	struct replica replica;
+	struct replica_arena *arena;
+	struct random random;
+	uint32_t pace;	      /* steps of the heaps between two of ours, at most */
+	uint32_t lose_one_in; /* batches that the ring loses; 0: none */
+	uint64_t steps_ns;
+};
+
+static void let_heaps_work(struct collector *collector)
+{
+	uint32_t steps = random_below(&collector->random, collector->pace + 1);
+
+	for (uint32_t i = 0; i < steps; i++)
+		heap_sim_step(collector->sim);
+}
+
+/* ------------------------------------------------------------------ reading the simulated target
+ */
+
+/* First the map, in two halves; then each span's head; then header after header, as they are then.
+ */
+static void read_map(struct collector *collector, uint8_t map[SIM_UNITS + 1])
+{
+	memcpy(map, collector->sim->map, SIM_UNITS / 2);
+	let_heaps_work(collector);
+	memcpy(map + SIM_UNITS / 2, collector->sim->map + SIM_UNITS / 2, SIM_UNITS / 2);
+	map[SIM_UNITS] = MMVIZ_UNIT_FREE;
+}
+
+static uint32_t run_units(const uint8_t map[SIM_UNITS + 1], uint32_t first)
+{
+	uint8_t rest =
+		map[first] >= MMVIZ_UNIT_LARGE ? (uint8_t)MMVIZ_UNIT_CONTINUATION : map[first];
+	uint32_t end = first + 1;
+
+	while (end < SIM_UNITS && map[end] == rest)
+		end++;
+	return end - first;
+}
+
+static void walk_cell(struct collector *collector, struct block_table *table, uint32_t place)
+{
+	const struct sim_cell *cell = heap_sim_header_at(collector->sim, place);
+	struct walked_block block = {.place = place, .life = MMVIZ_LIFE_CACHED};
+	char label[MMVIZ_LABEL_BYTES];
+
+	if (cell && cell->life != MMVIZ_LIFE_NEVER) {
+		memcpy(label, cell->label, sizeof(label));
+		block.life = cell->life;
+		block.word = mmviz_word_make(cell->bytes, cell->context, 0, cell->life);
+		block.incarnation = cell->incarnation;
+		block.label = label;
+	}
+	if (table == &collector->arena->table)
+		replica_walk_block(collector->arena, &block);
+	else
+		walked_block(table, &block);
+	let_heaps_work(collector);
+}
+
+static void walk_run(struct collector *collector, struct block_table *table,
+		     const uint8_t map[SIM_UNITS + 1], uint32_t unit)
+{
+	const struct sim_span *span = collector->sim->spans[unit];
+	uint32_t units = run_units(map, unit);
+	struct mmviz_span head;
+
+	if (map[unit] < MMVIZ_UNIT_LARGE) {
+		walked_units(table, unit, units,
+			     map[unit] == MMVIZ_UNIT_META ? MMVIZ_UNIT_META : MMVIZ_UNIT_FREE);
+		return;
+	}
+	head = span->head;
+	if (head.units != units ||
+	    (map[unit] >= MMVIZ_UNIT_SPAN && head.size_class + MMVIZ_UNIT_SPAN != map[unit])) {
+		walked_units(table, unit, units, MMVIZ_UNIT_FREE);
+		return;
+	}
+	walked_span(table, unit, &head);
+	let_heaps_work(collector);
+	for (uint32_t i = 0; i < head.bump_cells; i++)
+		walk_cell(collector, table,
+			  unit * PLACES_PER_UNIT +
+				  (head.first_header_bytes + i * head.cell_bytes) / 16);
+}
+
+static void walk(struct collector *collector, struct block_table *table)
+{
+	uint8_t map[SIM_UNITS + 1];
+
+	read_map(collector, map);
+	for (uint32_t unit = 0; unit < SIM_UNITS; unit += run_units(map, unit))
+		walk_run(collector, table, map, unit);
+}
+
+/* ------------------------------------------------------------------ baseline */
+
+static void take_baseline(struct collector *collector)
+{
+	struct replica_cut cuts[SIM_HEAPS] = {{0}};
+	struct heap_sim *sim = collector->sim;
+	uint32_t heaps = sim->heaps_count;
+	uint64_t order;
+
+	for (uint32_t i = 0; i < heaps; i++) {
+		cuts[i].s1 = sim->heaps[i].seq;
+		let_heaps_work(collector);
+	}
+	for (uint32_t i = 0; i < heaps; i++) {
+		cuts[i].s2 = sim->heaps[i].seq;
+		let_heaps_work(collector);
+	}
+	order = sim->order;
+	let_heaps_work(collector);
+	assert_int_equal(replica_baseline_begin(&collector->replica, collector->arena, cuts, heaps,
+						order, ATTACH_NS),
+			 0);
+	walk(collector, &collector->arena->table);
+	replica_baseline_end(collector->arena, sim->committed_units);
+	let_heaps_work(collector);
+}
+
+/* ------------------------------------------------------------------ ticks */
+
+struct tail {
+	uint64_t seq;
+	struct sim_batch batch;
+};
+
+static uint64_t expected_of(const struct collector *collector, uint32_t heap_id)
+{
+	const struct replica_heap *heap = replica_heap_find(collector->arena, heap_id);
+
+	return heap ? heap->expected : 0;
+}
+
+static void read_tail(const struct sim_heap *heap, uint32_t heap_id, struct tail *tail)
+{
+	*tail = (struct tail){.seq = heap->seq};
+	tail->batch.heap_id = heap_id;
+	tail->batch.first = heap->log_first;
+	tail->batch.next = heap->log_next;
+	memcpy(tail->batch.events, heap->log, sizeof(heap->log));
+}
+
+static void feed(struct collector *collector, const struct sim_batch *batch)
+{
+	struct replica_batch fed = {
+		.heap_id = batch->heap_id,
+		.thread_id = batch->heap_id,
+		.first = batch->first,
+		.next = batch->next,
+		.at_ns = ATTACH_NS + (collector->steps_ns += 1000000),
+		.events = batch->events,
+	};
+
+	replica_feed(&collector->replica, collector->arena, &fed);
+	if (random_below(&collector->random, 4) == 0) /* what is known by number is dropped */
+		replica_feed(&collector->replica, collector->arena, &fed);
+}
+
+static void drain(struct collector *collector)
+{
+	struct sim_batch *batch;
+
+	while ((batch = heap_sim_take_batch(collector->sim))) {
+		if (!collector->lose_one_in ||
+		    random_below(&collector->random, collector->lose_one_in))
+			feed(collector, batch);
+		free(batch);
+	}
+}
+
+static void feed_tail(struct collector *collector, const struct tail *tail)
+{
+	uint32_t id = tail->batch.heap_id;
+
+	if (tail->batch.next > expected_of(collector, id))
+		feed(collector, &tail->batch);
+	else if (tail->seq > expected_of(collector, id))
+		replica_accept_unlogged(collector->arena, id, tail->seq);
+	replica_declare_lost(collector->arena, id, tail->seq); /* nothing, but for losses */
+}
+
+static void tick(struct collector *collector)
+{
+	struct heap_sim *sim = collector->sim;
+	struct tail tails[SIM_HEAPS];
+	uint64_t horizon = sim->order;
+	uint32_t heaps = sim->heaps_count, first;
+
+	let_heaps_work(collector);
+	first = random_below(&collector->random, heaps);
+	for (uint32_t i = 0; i < heaps; i++) {
+		uint32_t h = (first + i) % heaps;
+		uint64_t seq = sim->heaps[h].seq;
+
+		let_heaps_work(collector);
+		read_tail(&sim->heaps[h], h + 1, &tails[i]);
+		tails[i].seq = seq;
+		let_heaps_work(collector);
+	}
+	drain(collector);
+	for (uint32_t i = 0; i < heaps; i++)
+		feed_tail(collector, &tails[i]);
+	replica_settle(collector->arena, horizon);
+}
+
+/* ------------------------------------------------------------------ is it right? */
+
+static uint64_t count_wrong(const struct collector *collector)
+{
+	struct comparison comparison = {0};
+	struct block_table truth;
+	struct collector reader = *collector;
+	struct mmviz_arena_head head;
+
+	heap_sim_head(collector->sim, &head);
+	assert_int_equal(block_table_init(&truth, &reader.replica.pool, &head), 0);
+	reader.pace = 0;
+	walk(&reader, &truth);
+	compare_arena(collector->arena, &truth, &comparison);
+	if (comparison.first[0] && getenv("MMVIZ_TEST_VERBOSE"))
+		print_message("%s\n", comparison.first);
+	block_table_fini(&truth);
+	return comparison.missing + comparison.extra + comparison.different;
+}
+
+/* Everything stands still; the replica hears of all of it. */
+static void settle_all(struct collector *collector)
+{
+	heap_sim_quiesce(collector->sim);
+	collector->pace = 0;
+	tick(collector);
+	tick(collector);
+}
+
+static void check_numbers(const struct collector *collector)
+{
+	const struct replica_arena *arena = collector->arena;
+	uint64_t passed = 0;
+
+	for (uint32_t i = 0; i < collector->sim->heaps_count; i++) {
+		const struct replica_heap *heap = replica_heap_find(arena, i + 1);
+
+		assert_int_equal(heap->expected, collector->sim->heaps[i].seq);
+		assert_int_equal(heap->applied, heap->expected);
+		passed += heap->expected - heap->attach_seq;
+	}
+	/* An operation that was not logged at attach is older than the attach. */
+	assert_in_range(passed - arena->seen - arena->lost, 0,
+			SIM_HEAPS * MMVIZ_OPERATION_EVENTS_MAX);
+	assert_int_equal(block_table_check(&arena->table), 0);
+	assert_int_equal(arena->committed_units, collector->sim->committed_units);
+}
+
+/* ------------------------------------------------------------------ rounds */
+
+struct round {
+	uint32_t pace, ticks, lose_one_in;
+	bool has_resets, verifies;
+	uint64_t wrong, lost, violations; /* out */
+	bool is_exact;
+};
+
+static void start(struct collector *collector, struct heap_sim *sim, uint64_t seed)
+{
+	struct mmviz_arena_head head;
+
+	heap_sim_init(sim, seed);
+	for (uint32_t i = 0; i < WARM_UP_STEPS; i++)
+		heap_sim_step(sim);
+	*collector = (struct collector){
+		.sim = sim, .random = {~seed}, .replica = {.attach_ns = ATTACH_NS}};
+	heap_sim_head(sim, &head);
+	assert_int_equal(replica_arena_add(&collector->replica, &head, true, &collector->arena), 0);
+}
+
+/* Compare while the heaps go on: what no event has touched must be equal. */
+static uint64_t verify_running(struct collector *collector)
+{
+	struct comparison comparison = {0};
+	struct block_table fresh;
+	uint64_t wrong;
+
+	assert_int_equal(replica_touch_begin(collector->arena), 0);
+	assert_int_equal(
+		block_table_init(&fresh, &collector->replica.pool, &collector->arena->head), 0);
+	walk(collector, &fresh);
+	heap_sim_quiesce(collector->sim); /* no operation is stuck half way */
+	tick(collector);
+	tick(collector);
+	if (collector->arena->state == REPLICA_EXACT)
+		compare_arena(collector->arena, &fresh, &comparison);
+	wrong = comparison.missing + comparison.extra + comparison.different;
+	replica_touch_end(collector->arena);
+	block_table_fini(&fresh);
+	return wrong;
+}
+
+static void play(struct collector *collector, struct round *round)
+{
+	collector->sim->is_listening = true;
+	collector->pace = round->pace;
+	take_baseline(collector);
+	tick(collector);
+	for (uint32_t i = 0; i < round->ticks; i++) {
+		collector->lose_one_in = round->lose_one_in;
+		for (uint32_t s = 0; s < 40 * round->pace; s++)
+			heap_sim_step(collector->sim);
+		if (round->has_resets && random_below(&collector->random, 4) == 0)
+			heap_sim_reset(collector->sim);
+		if (round->verifies && collector->sim->heaps_count > 1)
+			round->wrong += verify_running(collector);
+		tick(collector);
+		collector->lose_one_in = 0;
+		if (collector->arena->state == REPLICA_BROKEN && i % 2) {
+			take_baseline(collector);
+			tick(collector);
+		}
+	}
+}
+
+static void run_round(struct round *round, uint64_t seed)
+{
+	struct collector collector;
+	struct heap_sim sim;
+
+	round->wrong = 0;
+	start(&collector, &sim, seed);
+	play(&collector, round);
+	settle_all(&collector);
+	if (collector.arena->state == REPLICA_BROKEN && round->lose_one_in) {
+		take_baseline(&collector);
+		settle_all(&collector);
+	}
+	round->is_exact = collector.arena->state == REPLICA_EXACT;
+	round->lost = collector.arena->lost;
+	round->violations = collector.arena->violations;
+	if (round->is_exact) {
+		round->wrong += count_wrong(&collector);
+		check_numbers(&collector);
+	}
+	replica_fini(&collector.replica);
+	heap_sim_fini(&sim);
+}
+
+/* Rounds of that kind from `seed` on. Every one of them must be exact and right. */
+static void all_right(struct round round, uint64_t seed, uint32_t rounds)
+{
+	for (uint32_t i = 0; i < rounds; i++) {
+		run_round(&round, seed + i);
+		if (round.wrong || !round.is_exact || round.violations ||
+		    (round.lost && !round.lose_one_in))
+			fail_msg("seed 0x%llx: %llu wrong, %llu lost, %llu violations, exact %d",
+				 (unsigned long long)(seed + i), (unsigned long long)round.wrong,
+				 (unsigned long long)round.lost,
+				 (unsigned long long)round.violations, round.is_exact);
+	}
+}
+
+#ifndef MMVIZ_CHAOS
+
+static void attach_to_busy_heaps(void **state)
+{
+	(void)state;
+	all_right((struct round){.pace = 3, .ticks = 0}, random_seed(), CHECKED_ROUNDS);
+}
+
+static void follow_busy_heaps(void **state)
+{
+	(void)state;
+	all_right((struct round){.pace = 3, .ticks = TICKS}, random_seed(), CHECKED_ROUNDS);
+}
+
+static void attach_slowly(void **state)
+{
+	(void)state;
+	all_right((struct round){.pace = 40, .ticks = 2}, random_seed(), CHECKED_ROUNDS);
+}
+
+static void follow_resets(void **state)
+{
+	(void)state;
+	all_right((struct round){.pace = 5, .ticks = TICKS, .has_resets = true}, random_seed(),
+		  CHECKED_ROUNDS);
+}
+
+static void verify_while_running(void **state)
+{
+	(void)state;
+	all_right((struct round){.pace = 2, .ticks = TICKS, .verifies = true}, random_seed(),
+		  CHECKED_ROUNDS);
+}
+
+static void losses_are_counted_and_heal(void **state)
+{
+	(void)state;
+	all_right((struct round){.pace = 8, .ticks = TICKS, .lose_one_in = 5}, random_seed(),
+		  CHECKED_ROUNDS);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(attach_to_busy_heaps),
+		cmocka_unit_test(follow_busy_heaps),
+		cmocka_unit_test(attach_slowly),
+		cmocka_unit_test(follow_resets),
+		cmocka_unit_test(verify_while_running),
+		cmocka_unit_test(losses_are_counted_and_heal),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+#endif
