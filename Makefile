@@ -147,9 +147,9 @@ web/node_modules/.package-lock.json: web/package-lock.json web/package.json web/
 	$(call say,NPM,web/node_modules)$(NPM) ci --prefix web --ignore-scripts --silent && touch $@
 $(B)/web/dist/index.html: $(WEB_SRC) web/node_modules/.package-lock.json
 	$(call say,WEB,$(@D))cd web && npx --no-install tsc --noEmit && node build.mjs $(abspath $(@D))
-test-web: web ## test the dashboard: its pure side, then the page against the real collector
+test-web: web $(B)/mmviz-bpf $(B)/server_sim ## test the dashboard: its pure side, then the page against the real collector
 	$(Q)node --test web/test/*.test.mjs
-	$(Q)node --test tests/web/*.test.mjs
+	$(Q)BUILD=$(B) node --test tests/web/*.test.mjs
 
 # ---------------------------------------------------------------- tests of the web server
 SERVE_TESTS := $(B)/tests/test_wire $(B)/tests/test_access $(B)/tests/test_channel $(B)/tests/test_request $(B)/tests/test_sandbox $(B)/tests/test_export

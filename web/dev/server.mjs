@@ -33,8 +33,10 @@ async function serveFile(request, response) {
 
 /* One synthetic target, and what the collector would say of it. */
 class Target {
-	constructor({ scale, arenas, historyMinutes }) {
+	constructor({ scale, arenas, historyMinutes, contexts }) {
 		const roll = random(7);
+		this.names = new Map(CONTEXTS);
+		for (let id = CONTEXTS.size; id < contexts; id++) this.names.set(id, `handler ${id}`);
 		this.attached_ms = Date.now();
 		this.arenas = [['requests', 1], ['cache', 0.35], ['sessions', 0.12], ['scratch', 0.05]]
 			.slice(0, arenas).map(([name, size], i) => new Arena({ id: i + 1, name,
@@ -84,6 +86,8 @@ class Target {
 				contexts.set(id, { blocks: row.blocks + blocks, bytes: row.bytes + bytes });
 			}
 		}
+		for (const id of this.names.keys())
+			if (!contexts.has(id)) contexts.set(id, { blocks: 1000 - id, bytes: 100 * (1000 - id) });
 		this.contextRows = [...contexts].map(([id, { blocks, bytes }]) => ({ id, kind: id === 7 ? 2 : id ? 1 : 0,
 			live_bytes: bytes, live_blocks: blocks, peak_live_bytes: bytes * 1.1,
 			allocations: blocks * 91, frees: blocks * 90, allocated_bytes: bytes * 91,
@@ -149,7 +153,7 @@ class Client {
 		const now = Date.now();
 		this.send(encode.json('hello', { pid: 4242, comm: 'server_sim', mode: 'exact', version: 'dev', abi: 1,
 			attached_at_ms: target.attached_ms }, now));
-		this.send(encode.names(CONTEXTS, now));
+		this.send(encode.names(target.names, now));
 		this.send(encode.timeline(wire.TIMELINE_COLUMNS, target.history, now));
 		this.send(encode.marks(target.marks, now));
 		this.tables();
@@ -197,8 +201,8 @@ class Client {
 	}
 }
 
-export async function startServer({ port = 0, scale = 1, arenas = 3, historyMinutes = 18 } = {}) {
-	const target = new Target({ scale, arenas, historyMinutes });
+export async function startServer({ port = 0, scale = 1, arenas = 3, historyMinutes = 18, contexts = CONTEXTS.size } = {}) {
+	const target = new Target({ scale, arenas, historyMinutes, contexts });
 	const clients = new Set();
 	const server = createServer(serveFile);
 	const sockets = new WebSocketServer({ server, path: '/ws', perMessageDeflate: false });

@@ -5,7 +5,9 @@
 
 import type { Arena, Context } from './wire';
 
-const GROWING_BYTES_PER_SECOND = 1024; /* below: noise of the smoothing */
+/* Below, growth is noise: of the smoothing, or beside the rest of the heap. */
+const GROWING_BYTES_PER_SECOND = 1024;
+const GROWING_SHARE_PER_SECOND = 0.01 / 60;
 
 export interface Growing {
 	context: Context;
@@ -24,11 +26,15 @@ export interface Wasted {
 	split_blocks: number;
 }
 
+export function isNotableGrowth(bytes_per_second: number, live_bytes: number): boolean {
+	return bytes_per_second >= Math.max(GROWING_BYTES_PER_SECOND, live_bytes * GROWING_SHARE_PER_SECOND);
+}
+
 export function findGrowing(contexts: readonly Context[], live_bytes: number): Growing | null {
 	let top: Context | null = null;
 	for (const context of contexts)
 		if (!top || context.growth_bytes_per_second > top.growth_bytes_per_second) top = context;
-	if (!top || top.growth_bytes_per_second < GROWING_BYTES_PER_SECOND) return null;
+	if (!top || !isNotableGrowth(top.growth_bytes_per_second, live_bytes)) return null;
 	return { context: top, share: live_bytes ? top.live_bytes / live_bytes : 0 };
 }
 

@@ -98,7 +98,8 @@ export class Store {
 	}
 
 	private learnNames(names: Map<number, string>): void {
-		for (const [id, name] of names) this.palette.assign(id, name);
+		for (const id of [...names.keys()].sort((a, b) => a - b))
+			this.palette.assign(id, names.get(id)!);
 		this.names.value = new Map([...this.names.value, ...names]);
 	}
 

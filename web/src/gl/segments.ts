@@ -62,8 +62,12 @@ export class Segments {
 	}
 }
 
-function packInfo(blocks: Blocks, i: number, palette: Palette): number {
+/* As a texel says it: log2 of ms, or older than attach. */
+export function blockAge(blocks: Blocks, i: number): number {
 	const isOlder = blocks.flags[i]! & BlockFlag.olderThanAttach;
-	const age = isOlder ? AGE_BEFORE_ATTACH : 31 - Math.clz32(blocks.age_ms[i]! | 1);
-	return palette.slotOf(blocks.context[i]!) | (age << 8) | (blocks.life[i]! << 16);
+	return isOlder ? AGE_BEFORE_ATTACH : 31 - Math.clz32(blocks.age_ms[i]! | 1);
+}
+
+function packInfo(blocks: Blocks, i: number, palette: Palette): number {
+	return palette.slotOf(blocks.context[i]!) | (blockAge(blocks, i) << 8) | (blocks.life[i]! << 16);
 }

@@ -19,9 +19,7 @@ function MapPage() {
 			<MapView />
 			<aside class="side" aria-label="Contexts">
 				<ContextBar />
-				<div class="side-body" tabIndex={0} role="group" aria-label="Table of contexts">
-					<ContextTable isFull={false} />
-				</div>
+				<ContextTable isFull={false} />
 				<BlockPanel />
 			</aside>
 		</main>

@@ -1,10 +1,16 @@
 /* Contexts as a table: beside the map in short, on a page of its own in full. */
 
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { choices, store } from '../app';
 import type { ContextSort } from '../choices';
+import { isNotableGrowth } from '../findings';
 import * as format from '../format';
 import { type Context, ContextKind } from '../wire';
 import { contextColour, Swatch } from './parts';
+
+const ROW_HEIGHT = 28; /* as in style.css */
+const ROWS_AROUND = 12;
+const ROWS_STEP = 8;
 
 interface Column {
 	by: ContextSort;
@@ -19,10 +25,8 @@ const KINDS: Record<number, string> = {
 	[ContextKind.stack]: 'stack',
 };
 
-const NOTABLE_SHARE = 0.01; /* of all live bytes, gained in a minute */
-
 function Growth({ value }: { value: number }) {
-	const isNotable = value * 60 > (store.totals.value?.live_bytes ?? 0) * NOTABLE_SHARE;
+	const isNotable = isNotableGrowth(value, store.totals.value?.live_bytes ?? 0);
 	return <span class={isNotable ? 'bad' : 'dim'}>{format.growth(value)}</span>;
 }
 
@@ -92,11 +96,13 @@ function Heading({ by, title, explain, class: name }: Omit<Column, 'cell'>) {
 	);
 }
 
-function Row({ context, columns, isFull }: { context: Context; columns: Column[]; isFull: boolean }) {
+function Row({ index, context, columns, isFull }: {
+	index: number; context: Context; columns: Column[]; isFull: boolean;
+}) {
 	const name = store.nameOf(context.id);
 	const isFocus = choices.focus.value === context.id;
 	return (
-		<tr class={isFocus ? 'is-focus' : ''} onClick={() => choices.toggleFocus(context.id)}>
+		<tr class={isFocus ? 'is-focus' : ''} aria-rowindex={index} onClick={() => choices.toggleFocus(context.id)}>
 			<td>
 				<button type="button" aria-pressed={isFocus} title={name}>
 					<Swatch context={context.id} />
@@ -109,25 +115,64 @@ function Row({ context, columns, isFull }: { context: Context; columns: Column[]
 	);
 }
 
-export function ContextTable({ isFull }: { isFull: boolean }) {
+/* Which rows are in sight, or nearly; only these are made. Steps of a few rows. */
+function useRowsInSight() {
+	const element = useRef<HTMLDivElement>(null);
+	const [first, setFirst] = useState(0);
+	const [count, setCount] = useState(2 * ROWS_AROUND);
+	const look = () => {
+		if (!element.current) return;
+		const { scrollTop, clientHeight } = element.current;
+		const top = Math.floor(scrollTop / ROW_HEIGHT / ROWS_STEP) * ROWS_STEP;
+		setFirst(Math.max(0, top - ROWS_AROUND));
+		setCount(Math.ceil(clientHeight / ROW_HEIGHT) + 2 * ROWS_AROUND + ROWS_STEP);
+	};
+	useEffect(() => {
+		const resized = new ResizeObserver(look);
+		resized.observe(element.current!);
+		return () => resized.disconnect();
+	}, []);
+	return { element, look, first, count };
+}
+
+/* Stands for rows that are not made. */
+function Spacer({ rows, columns }: { rows: number; columns: number }) {
+	if (rows <= 0) return null;
+	return <tr class="spacer" aria-hidden="true"><td colSpan={columns} style={{ height: `${rows * ROW_HEIGHT}px` }} /></tr>;
+}
+
+function Table({ rows, first, count, isFull }: { rows: Context[]; first: number; count: number; isFull: boolean }) {
 	const columns = isFull ? fullColumns() : SHORT;
-	const rows = shownContexts();
-	if (!rows.length)
-		return <p class="none">{choices.filter.value ? `No context matches “${choices.filter.value}”.`
-			: 'No live blocks yet.'}</p>;
+	const start = Math.min(first, Math.max(0, rows.length - count));
+	const shown = rows.slice(start, start + count);
 	return (
-		<table class={isFull ? 'wide' : ''}>
+		<table class={isFull ? 'wide' : ''} aria-rowcount={rows.length + 1}>
 			<thead>
-				<tr>
+				<tr aria-rowindex={1}>
 					<Heading by="name" title="context" explain="Tag, or call site of untagged blocks" />
 					{columns.map((column) => <Heading {...column} key={column.title} />)}
 				</tr>
 			</thead>
 			<tbody>
-				{rows.map((context) =>
-					<Row key={context.id} context={context} columns={columns} isFull={isFull} />)}
+				<Spacer rows={start} columns={columns.length + 1} />
+				{shown.map((context, index) =>
+					<Row key={context.id} index={start + index + 2} context={context} columns={columns} isFull={isFull} />)}
+				<Spacer rows={rows.length - start - shown.length} columns={columns.length + 1} />
 			</tbody>
 		</table>
+	);
+}
+
+export function ContextTable({ isFull }: { isFull: boolean }) {
+	const { element, look, first, count } = useRowsInSight();
+	const rows = shownContexts();
+	return (
+		<div class={isFull ? 'page' : 'side-body'} ref={element} onScroll={look} tabIndex={0} role="group"
+			aria-label="Table of contexts">
+			{rows.length ? <Table rows={rows} first={first} count={count} isFull={isFull} />
+				: <p class="none">{choices.filter.value ? `No context matches “${choices.filter.value}”.`
+					: 'No live blocks yet.'}</p>}
+		</div>
 	);
 }
 
@@ -150,9 +195,7 @@ export function ContextsPage() {
 	return (
 		<section class="page-shell" aria-label="Contexts">
 			<ContextBar />
-			<div class="page" tabIndex={0} role="group" aria-label="Table of contexts">
-				<ContextTable isFull />
-			</div>
+			<ContextTable isFull />
 		</section>
 	);
 }

@@ -173,7 +173,7 @@ function Blank() {
 		connection.state === 'connecting' ? ['Connecting …', 'Waiting for the collector.']
 		: connection.state === 'lost' ? ['No connection to the collector', 'Trying again by itself. Is mmviz-bpf still running?']
 		: store.arenas.value === null ? ['Reading the heap …', 'The first picture is on its way.']
-		: ['No arena yet', 'The target has not called mmviz_arena_create() so far. Arenas appear here as soon as it does.'];
+		: ['No arena', 'The target has none now. One appears here as soon as it calls mmviz_arena_create().'];
 	return <div class="blank"><strong>{title}</strong><span>{text}</span></div>;
 }
 

@@ -5,8 +5,10 @@
 
 import { arena, choices, endPlace, layout, stageSize, store } from '../app';
 import * as format from '../format';
+import { LOOK_WIDTH, LookRow } from '../gl/look';
+import { blockAge } from '../gl/segments';
 import { type Layout, PLACE_BYTES, rulerOf, segmentsOf, showsBlocks } from '../layout';
-import { Life } from '../wire';
+import { type Blocks, Kind, Life } from '../wire';
 import { type Cell, hoveredCell, selectedCell } from './hover';
 
 export const INSET = { left: 84, top: 10, right: 16, bottom: 4 }; /* of the base canvas, CSS pixels */
@@ -19,6 +21,8 @@ export interface Inks {
 	accent: string;
 	warn: string;
 	back: string;
+	onBright: string;
+	onDark: string;
 	sans: string;
 	mono: string;
 }
@@ -26,13 +30,14 @@ export interface Inks {
 interface Pen {
 	g: CanvasRenderingContext2D;
 	inks: Inks;
+	look: Uint8Array;
 	ratio: number;
 	layout: Layout;
 }
 
-export function drawOverlay(g: CanvasRenderingContext2D, inks: Inks): void {
+export function drawOverlay(g: CanvasRenderingContext2D, inks: Inks, look: Uint8Array): void {
 	const { ratio } = stageSize.value;
-	const pen: Pen = { g, inks, ratio, layout: layout.value };
+	const pen: Pen = { g, inks, look, ratio, layout: layout.value };
 	g.setTransform(1, 0, 0, 1, 0, 0);
 	g.clearRect(0, 0, g.canvas.width, g.canvas.height);
 	if (!arena.value || !pen.layout.width) return;
@@ -59,14 +64,25 @@ function drawRuler({ g, inks, ratio, layout: shown }: Pen): void {
 	}
 }
 
+/* Black or white, whichever can be read on the block's colour; grey when the block is dimmed. */
+function textColour(blocks: Blocks, i: number, look: Uint8Array, inks: Inks): string {
+	const context = blocks.context[i]!;
+	const { value: focus } = choices.focus;
+	if (focus !== null && focus !== context) return inks.dim;
+	const index = { context: store.palette.slotOf(context), age: blockAge(blocks, i), state: Kind.live,
+		occupancy: 255 }[choices.colour.value];
+	const at = (LookRow[choices.colour.value] * LOOK_WIDTH + index) * 4;
+	const brightness = 0.299 * look[at]! + 0.587 * look[at + 1]! + 0.114 * look[at + 2]!;
+	return brightness > 120 ? inks.onBright : inks.onDark;
+}
+
 /* Names inside live blocks, where there is room. */
-function drawNames({ g, inks, ratio, layout: shown }: Pen): void {
+function drawNames({ g, inks, look, ratio, layout: shown }: Pen): void {
 	const blocks = store.blocks.value;
-	if (!blocks || (shown.scale.pixels * 8) / shown.scale.places < 1) return;
+	if (!blocks) return;
 	g.font = `${11 * ratio}px ${inks.sans}`;
 	g.textAlign = 'left';
 	g.textBaseline = 'middle';
-	g.fillStyle = inks.back;
 	const least_places = (LABEL_MIN_PIXELS * ratio * shown.scale.places) / shown.scale.pixels;
 	for (let i = 0; i < blocks.count; i++) {
 		if (blocks.life[i] !== Life.live || blocks.cell_places[i]! < least_places) continue;
@@ -74,6 +90,7 @@ function drawNames({ g, inks, ratio, layout: shown }: Pen): void {
 		if (!first || first.width < LABEL_MIN_PIXELS * ratio) continue;
 		const header = Math.floor(shown.scale.pixels / shown.scale.places);
 		const text = `${store.nameOf(blocks.context[i]!)}  ${format.bytes(blocks.bytes[i]!)}`;
+		g.fillStyle = textColour(blocks, i, look, inks);
 		g.save();
 		g.beginPath();
 		g.rect(first.x, first.row * shown.pitch, first.width - 3 * ratio, shown.pitch);

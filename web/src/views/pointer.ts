@@ -106,7 +106,7 @@ export function startPointer(stage: HTMLElement, base: HTMLCanvasElement): () =>
 	};
 
 	const fitted = () => {
-		choices.spot.value = choices.range.value = null;
+		choices.spot.value = choices.range.value = choices.selectedPlace.value = null;
 	};
 
 	const listeners: [string, (event: never) => void, AddEventListenerOptions?][] = [

@@ -5,18 +5,13 @@
 
 import { effect } from '@preact/signals';
 import { arena, choices, endPlace, layout, mapDrawn, stageSize, store } from '../app';
-import type { Colour } from '../choices';
 import { LookRow, readLook } from '../gl/look';
 import { createPainter, type Painter } from '../gl/painter';
 import { showsBlocks } from '../layout';
 import { theme } from '../theme';
-import { NO_CONTEXT } from '../wire';
+import { NO_CONTEXT, type Texels } from '../wire';
 import { hoveredCell, selectedCell } from './hover';
 import { drawOverlay, INSET, type Inks } from './overlay';
-
-const LOOK_ROW: Record<Colour, number> = {
-	context: LookRow.context, age: LookRow.age, state: LookRow.state, occupancy: LookRow.occupancy,
-};
 
 function readInks(): Inks {
 	const probe = document.body.appendChild(document.createElement('i'));
@@ -29,6 +24,7 @@ function readInks(): Inks {
 	const inks = {
 		ink: colour('--ink'), dim: colour('--dim'), accent: colour('--accent'),
 		warn: colour('--warn'), back: colour('--bg'),
+		onBright: colour('--text-on-bright'), onDark: colour('--text-on-dark'),
 		sans: style.getPropertyValue('--sans'), mono: style.getPropertyValue('--mono'),
 	};
 	probe.remove();
@@ -40,6 +36,8 @@ export class Stage {
 	private isBaseStale = true;
 	private isOverlayStale = true;
 	private inks = readInks();
+	private look = readLook();
+	private drawn: Texels | null = null; /* the last that was told to be drawn */
 	private readonly painter: Painter;
 	private readonly stops: (() => void)[] = [];
 
@@ -64,7 +62,8 @@ export class Stage {
 		on(() => {
 			void theme.value;
 			this.inks = readInks();
-			this.painter.setLook(readLook());
+			this.look = readLook();
+			this.painter.setLook(this.look);
 			this.invalidateBase();
 		});
 		on(() => {
@@ -112,21 +111,22 @@ export class Stage {
 	private draw(): void {
 		this.frame = 0;
 		if (this.isBaseStale) this.drawBase();
-		if (this.isOverlayStale) drawOverlay(this.overlay.getContext('2d')!, this.inks);
+		if (this.isOverlayStale) drawOverlay(this.overlay.getContext('2d')!, this.inks, this.look);
 		this.isBaseStale = this.isOverlayStale = false;
 	}
 
 	private drawBase(): void {
 		this.painter.draw({
 			layout: layout.value,
-			lookRow: LOOK_ROW[choices.colour.value],
+			lookRow: LookRow[choices.colour.value],
 			focus: choices.focus.value ?? NO_CONTEXT,
 			showsBlocks: showsBlocks(layout.value),
 			end: endPlace.value,
 			pixelRatio: stageSize.value.ratio,
 		});
 		const texels = store.texels.value;
-		if (texels) mapDrawn(texels.request);
+		if (texels && texels !== this.drawn) mapDrawn(texels.request);
+		this.drawn = texels;
 	}
 
 	destroy(): void {
