@@ -3,7 +3,7 @@
  * registry_reader.h - what the target publishes about itself: arenas, heaps, contexts, marks.
  *
  * Reads through target_read only; every number from the target is checked before use (counts
- * bounded, addresses inside the arena, lists cut at a bound). One thread.
+ * bounded, heaps and logs inside their arena, lists cut at a bound). One thread.
  */
 #ifndef MMVIZ_COLLECT_REGISTRY_READER_H
 #define MMVIZ_COLLECT_REGISTRY_READER_H
