@@ -127,7 +127,7 @@ E2E_NEEDS := $(B)/mmviz-bpf $(B)/server_sim $(B)/lua_arena
 .PHONY: test-e2e soak
 test-e2e: $(E2E_NEEDS) ## test the collector on real traffic: replica and walk equal, kills, lost events (root)
 	$(Q)BUILD=$(B) tests/e2e/run.sh
-soak: $(E2E_NEEDS) ## the long form of test-e2e, about an hour
+soak: $(E2E_NEEDS) ## the long form of test-e2e, about five minutes
 	$(Q)BUILD=$(B) LONG=1 tests/e2e/run.sh
 
 deps: ## install what is missing (Debian, Ubuntu, Fedora; named elsewhere)

@@ -116,7 +116,9 @@ kill -KILL "$sim"
 reap "$sim" || true
 wait_for 10 says 'ended by signal 9' || fail "no word of the target's end: $(cat "$scratch/collector.out")"
 sleep 0.5
-curl -sS -m 5 "${url}metrics" | grep -q '^mmviz_target_up 0' || fail "no metrics after the end"
-curl -sS -m 5 "${url}api/v1/summary" | jq -e '.live_blocks > 0' >/dev/null || fail "no picture after the end"
+curl -sS -m 5 -o "$scratch/metrics" "${url}metrics" || fail "no metrics after the end"
+grep -q '^mmviz_target_up 0' "$scratch/metrics" || fail "the target is up after its end"
+curl -sS -m 5 -o "$scratch/summary" "${url}api/v1/summary" || fail "no summary after the end"
+jq -e '.live_blocks > 0' "$scratch/summary" >/dev/null || fail "no picture after the end: $(cat "$scratch/summary")"
 kill -INT "$collector"
 reap "$collector" || fail "after the target's end: status $?"
