@@ -142,7 +142,7 @@ void error_report(struct mmviz_arena *arena, enum mmviz_error_kind kind, const v
 		  const void *now_at)
 {
 	struct mmviz_error error = {
-		.kind = kind,
+		.kind = (int)kind,
 		.what = texts[kind],
 		.address = block,
 		.arena = arena->head.name,

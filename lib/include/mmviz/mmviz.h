@@ -48,8 +48,8 @@ struct mmviz_arena_options {
 };
 
 /*
- * Create an arena that can hold blocks of up to about `capacity_bytes` in total: headers, and 16 KiB
- * for each thread that uses it, come out of it. Its books (under 1 %) lie beside it, or in the
+ * Create an arena that can hold blocks of up to about `capacity_bytes` in total: headers, and 16
+ * KiB for each thread that uses it, come out of it. Its books (under 1 %) lie beside it, or in the
  * caller's own memory. Memory is committed when it is first needed. NULL: EINVAL (no name; capacity
  * under 64 KiB or over 64 GiB), ENOMEM, ENFILE (256 arenas exist).
  */
