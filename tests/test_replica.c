@@ -96,11 +96,12 @@ static void walk_run(struct collector *collector, struct block_table *table,
 		return;
 	}
 	head = span->head;
-	if (head.units != units ||
-	    (map[unit] >= MMVIZ_UNIT_SPAN && head.size_class + MMVIZ_UNIT_SPAN != map[unit])) {
+	if (map[unit] == MMVIZ_UNIT_LARGE ? head.fit != MMVIZ_FIT_LARGE
+					  : head.size_class + MMVIZ_UNIT_SPAN != map[unit]) {
 		walked_units(table, unit, units, MMVIZ_UNIT_FREE);
 		return;
 	}
+	head.units = units;
 	walked_span(table, unit, &head);
 	let_heaps_work(collector);
 	for (uint32_t i = 0; i < head.bump_cells; i++)
@@ -285,6 +286,7 @@ struct round {
 	uint32_t pace, ticks, lose_one_in;
 	bool has_resets, verifies;
 	uint64_t wrong, lost, violations; /* out */
+	const char *violation;
 	bool is_exact;
 };
 
@@ -362,6 +364,7 @@ static void run_round(struct round *round, uint64_t seed)
 	round->is_exact = collector.arena->state == REPLICA_EXACT;
 	round->lost = collector.arena->lost;
 	round->violations = collector.arena->violations;
+	round->violation = collector.arena->violation;
 	if (round->is_exact) {
 		round->wrong += count_wrong(&collector);
 		check_numbers(&collector);
@@ -377,10 +380,11 @@ static void all_right(struct round round, uint64_t seed, uint32_t rounds)
 		run_round(&round, seed + i);
 		if (round.wrong || !round.is_exact || round.violations ||
 		    (round.lost && !round.lose_one_in))
-			fail_msg("seed 0x%llx: %llu wrong, %llu lost, %llu violations, exact %d",
+			fail_msg("seed 0x%llx: %llu wrong, %llu lost, %llu violations (%s), exact %d",
 				 (unsigned long long)(seed + i), (unsigned long long)round.wrong,
 				 (unsigned long long)round.lost,
-				 (unsigned long long)round.violations, round.is_exact);
+				 (unsigned long long)round.violations,
+				 round.violation ? round.violation : "none", round.is_exact);
 	}
 }
 

@@ -126,9 +126,10 @@ static bool is_span(const struct mmviz_span *span, uint8_t code, uint32_t units)
 	       span->cells <= (units << MMVIZ_UNIT_SHIFT) / span->cell_bytes;
 }
 
-static bool is_large(const struct mmviz_span *span, uint32_t units)
+/* Its length is the map's: the head's changes when the block is resized in place. */
+static bool is_large(const struct mmviz_span *span)
 {
-	return span->units == units && span->shape < MMVIZ_SHAPES && span->fit == MMVIZ_FIT_LARGE &&
+	return span->shape < MMVIZ_SHAPES && span->fit == MMVIZ_FIT_LARGE &&
 	       span->size_class == 0xff && span->bump_cells == 1 &&
 	       span->first_header_bytes % MMVIZ_PLACE_BYTES == 0 &&
 	       span->first_header_bytes >= MMVIZ_SPAN_HEAD_BYTES + label_bytes(span) &&
@@ -279,10 +280,11 @@ static int visit_large(struct walk *walk, uint32_t first, uint32_t units)
 
 	if (error)
 		return error;
-	if (!is_large(&span, units)) {
+	if (!is_large(&span)) {
 		visit_torn(walk, first, units);
 		return 0;
 	}
+	span.units = units;
 	visit_head(walk, first, &span);
 	return visit_sparse(walk, &span, unit_addr(walk, first));
 }

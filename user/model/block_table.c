@@ -155,6 +155,7 @@ static void forget_live(struct block_table *table, struct span *span, bool is_fr
 		share = share_of(span, i);
 		context = totals_remove(&table->totals, &share);
 		span->live_cells--;
+		span->cells[i].word = (span->cells[i].word & ~3ULL) | MMVIZ_LIFE_CACHED;
 		table->totals.frees += is_freed;
 		table->totals.freed_bytes += is_freed ? share.bytes : 0;
 		context->frees += is_freed;
@@ -174,13 +175,49 @@ static void remove_span(struct block_table *table, uint32_t index, bool is_freed
 	table->spans_free = index;
 }
 
-/* Whatever touches these units is gone, and they are free. */
+static void clear_units(struct block_table *table, uint32_t first, uint32_t units);
+
+/* A large span's length changes; its block, if live, counts with the new length. */
+static void resize_large(struct block_table *table, struct span *span, uint32_t units)
+{
+	uint32_t index = table->span_of_unit[span->first_unit], old_units = span->units;
+	bool has_live = span->live_cells > 0;
+	struct totals_share share = {0};
+
+	if (has_live) {
+		share = share_of(span, 0);
+		totals_remove(&table->totals, &share);
+	}
+	if (units > old_units)
+		clear_units(table, span->first_unit + old_units, units - old_units);
+	else
+		fill_units(table, span->first_unit + units, old_units - units, UNIT_IS_FREE);
+	fill_units(table, span->first_unit, units, index);
+	table->used_cell_bytes -= span->used_cells * span_cell_bytes(span);
+	table->span_units += (uint64_t)units - old_units;
+	span->units = units;
+	table->used_cell_bytes += span->used_cells * span_cell_bytes(span);
+	table->structure_version++;
+	if (has_live) {
+		share.cell_bytes = span_cell_bytes(span);
+		totals_add(&table->totals, &share);
+	}
+}
+
+/*
+ * What touches these units is gone, and they are free. Of a large block that begins before them the
+ * rest is cut off: it was shorter once, and the event that made it longer does not name all of it.
+ */
 static void clear_units(struct block_table *table, uint32_t first, uint32_t units)
 {
 	for (uint32_t unit = first; unit < first + units; unit++) {
 		uint32_t index = table->span_of_unit[unit];
+		struct span *span = &table->spans[index];
 
-		if (index >= SPANS_FIRST)
+		if (index >= SPANS_FIRST && span->fit == MMVIZ_FIT_LARGE &&
+		    span->first_unit < first)
+			resize_large(table, span, first - span->first_unit);
+		else if (index >= SPANS_FIRST)
 			remove_span(table, index, false);
 		table->meta_units -= index == UNIT_IS_META;
 		table->span_of_unit[unit] = UNIT_IS_FREE;
@@ -292,33 +329,6 @@ void block_table_set_used(struct block_table *table, struct span *span, uint32_t
 }
 
 /* ------------------------------------------------------------------ large blocks */
-
-/* A large span's length changes; its block, if live, counts with the new length. */
-static void resize_large(struct block_table *table, struct span *span, uint32_t units)
-{
-	uint32_t index = table->span_of_unit[span->first_unit], old_units = span->units;
-	bool has_live = span->live_cells > 0;
-	struct totals_share share = {0};
-
-	if (has_live) {
-		share = share_of(span, 0);
-		totals_remove(&table->totals, &share);
-	}
-	if (units > old_units)
-		clear_units(table, span->first_unit + old_units, units - old_units);
-	else
-		fill_units(table, span->first_unit + units, old_units - units, UNIT_IS_FREE);
-	fill_units(table, span->first_unit, units, index);
-	table->used_cell_bytes -= span->used_cells * span_cell_bytes(span);
-	table->span_units += (uint64_t)units - old_units;
-	span->units = units;
-	table->used_cell_bytes += span->used_cells * span_cell_bytes(span);
-	table->structure_version++;
-	if (has_live) {
-		share.cell_bytes = span_cell_bytes(span);
-		totals_add(&table->totals, &share);
-	}
-}
 
 int block_table_set_large(struct block_table *table, uint32_t first, uint32_t units, unsigned shape)
 {
@@ -501,21 +511,28 @@ int block_table_free(struct block_table *table, uint32_t place, unsigned life)
 	return take(table, place, life, true);
 }
 
-int block_table_resize(struct block_table *table, uint32_t place, uint64_t bytes, uint32_t context)
+int block_table_resize(struct block_table *table, uint32_t place, uint64_t bytes, uint32_t context,
+		       bool revive)
 {
 	struct span *span;
 	struct cell *cell = block_table_find(table, place, &span);
+	unsigned life;
 	uint32_t index;
 
 	if (!cell || bytes > payload_capacity(span) || context >= MMVIZ_CONTEXTS_MAX)
 		return -EINVAL;
 	index = cell_index(span, cell);
-	if (!is_live(span, index))
-		return -EINVAL;
-	discount_live(table, span, index);
-	cell->word = mmviz_word_make(bytes, context, span->fit, MMVIZ_LIFE_LIVE);
-	count_live(table, span, index);
-	return 0;
+	life = mmviz_word_life(cell->word);
+	if (life == MMVIZ_LIFE_LIVE)
+		discount_live(table, span, index);
+	else if (life != MMVIZ_LIFE_RETURNED && revive)
+		life = MMVIZ_LIFE_LIVE;
+	if (index >= span->used_cells)
+		use_cells(table, span, index + 1);
+	cell->word = mmviz_word_make(bytes, context, span->fit, life);
+	if (life == MMVIZ_LIFE_LIVE)
+		count_live(table, span, index);
+	return life == MMVIZ_LIFE_LIVE || life == MMVIZ_LIFE_RETURNED ? 0 : -ENOENT;
 }
 
 /* ------------------------------------------------------------------ free runs */

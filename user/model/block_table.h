@@ -159,7 +159,9 @@ int block_table_take(struct block_table *table, uint32_t place, unsigned life);
  */
 int block_table_alloc(struct block_table *table, const struct block_birth *birth);
 int block_table_free(struct block_table *table, uint32_t place, unsigned life);
-int block_table_resize(struct block_table *table, uint32_t place, uint64_t bytes, uint32_t context);
+/* A returned block stays returned. -ENOENT: it was not live; with `revive` it is now. */
+int block_table_resize(struct block_table *table, uint32_t place, uint64_t bytes, uint32_t context,
+		       bool revive);
 
 /* Bytes of header and label of each live block. */
 static inline uint32_t span_header_bytes(const struct span *span)

@@ -16,7 +16,8 @@ struct comparison {
 	char first[128];    /* the first difference, in words */
 };
 
-/* Adds to `out`. `arena` is being touched (replica_touch_begin) since before the walk began. */
+/* Adds to `out`. `arena` notes touched places (replica_touch_begin) since before the walk began, or
+ * nothing has happened since. */
 void compare_arena(const struct replica_arena *arena, const struct block_table *fresh,
 		   struct comparison *out);
 

@@ -180,6 +180,7 @@ static void contradict(struct replica_arena *arena, const struct replica_heap *h
 	if (arena->state != REPLICA_EXACT || heap->applied < heap->trusted_from)
 		return;
 	arena->violations++;
+	arena->violation = trouble;
 	break_arena(arena, trouble);
 }
 
@@ -305,6 +306,11 @@ static bool is_ahead(const struct replica_arena *arena, uint32_t owner_heap, uin
 	return ahead >= 0 && ahead < RETURN_AHEAD_MAX;
 }
 
+/*
+ * Rule 11, and two cases more. The walk may have seen the block before its alloc is applied: then
+ * that alloc must still find the return pending. And it may have met it half resized and taken it
+ * for dead: then a resize speaks of it yet, and must not make it live.
+ */
 static void apply_return(struct replica_arena *arena, struct replica_heap *heap,
 			 const struct mmviz_event *event)
 {
@@ -315,14 +321,14 @@ static void apply_return(struct replica_arena *arena, struct replica_heap *heap,
 	};
 	struct span *span;
 	const struct cell *cell = block_table_find(&arena->table, item.place, &span);
-	bool is_live = cell && mmviz_word_life(cell->word) == MMVIZ_LIFE_LIVE;
+	bool is_it = cell && cell->incarnation == item.incarnation &&
+		     span->owner_heap == item.owner_heap;
 
 	touch(arena, item.place);
-	if (is_live && (rule_is_off(RULE_INCARNATION) || (cell->incarnation == item.incarnation &&
-							  span->owner_heap == item.owner_heap)))
+	if (cell && (is_it || rule_is_off(RULE_INCARNATION)))
 		block_table_free(&arena->table, item.place, MMVIZ_LIFE_RETURNED);
-	else if (item.place && is_ahead(arena, item.owner_heap, item.incarnation) &&
-		 !rule_is_off(RULE_PENDING) && pending_add(&arena->pending, &item))
+	if (item.place && is_ahead(arena, item.owner_heap, item.incarnation) &&
+	    !rule_is_off(RULE_PENDING) && pending_add(&arena->pending, &item))
 		contradict(arena, heap, "more early returns than there can be");
 }
 
@@ -332,7 +338,9 @@ static void apply_resize(struct replica_arena *arena, struct replica_heap *heap,
 	uint32_t place = mmviz_event_place(event->what);
 
 	touch(arena, place);
-	if (block_table_resize(&arena->table, place, event->data, mmviz_event_context(event->what)))
+	/* Right after a walk: it met the header half written, and took it for dead. */
+	if (block_table_resize(&arena->table, place, event->data, mmviz_event_context(event->what),
+			       heap->applied < heap->trusted_from))
 		contradict(arena, heap, "a resize of a block that is not live");
 }
 
@@ -461,7 +469,7 @@ static uint32_t operation_slots(const struct mmviz_event *events, uint32_t count
 		bool is_part = kind == MMVIZ_EVENT_UNITS || kind == MMVIZ_EVENT_COMMIT ||
 			       kind == MMVIZ_EVENT_RESET || (kind == MMVIZ_EVENT_FREE && i == 1) ||
 			       (kind == MMVIZ_EVENT_ALLOC && after_large) ||
-			       (kind == MMVIZ_EVENT_RESIZE && after_large);
+			       (kind == MMVIZ_EVENT_RESIZE && (i == 1 || after_large));
 
 		if (!is_part || mmviz_event_slots(&events[i]) > count - i)
 			break;
@@ -563,7 +571,8 @@ static void begin_following(struct replica_arena *arena)
 
 		if (!rule_is_off(RULE_RAISE_S2))
 			raise_owner_from(arena, heap);
-		heap->trusted_from = heap->expected;
+		/* One operation may have been under way all the time, and is told yet. */
+		heap->trusted_from = heap->expected + MMVIZ_OPERATION_EVENTS_MAX;
 	}
 	arena->state = REPLICA_EXACT;
 	arena->trouble = NULL;

@@ -84,6 +84,7 @@ struct replica_arena {
 	struct pending pending;
 	uint64_t seen, lost; /* events, by number */
 	uint64_t violations; /* contradictions while exact */
+	const char *violation; /* the last one */
 	const char *trouble; /* what broke it first since it was exact; NULL: nothing */
 	uint64_t *touched;   /* while verifying: a bit for each place that an event named */
 	bool all_touched;
@@ -162,6 +163,8 @@ void replica_catch_up_begin(struct replica_arena *arena);
 bool replica_has_caught_up(const struct replica_arena *arena);
 static inline bool replica_is_touched(const struct replica_arena *arena, uint32_t place)
 {
+	if (!arena->touched)
+		return false;
 	return arena->all_touched || arena->touched[place / 64] >> place % 64 & 1;
 }
 

@@ -204,7 +204,9 @@ static void fill_arena(const struct replica_arena *arena, struct view_arena *out
 		.meta_bytes = units_bytes(table->meta_units),
 		.split_blocks = totals->split_blocks,
 	};
-	out->padding_bytes = totals->live_cell_bytes - out->header_bytes - totals->live_bytes;
+	if (totals->live_cell_bytes > out->header_bytes + totals->live_bytes)
+		out->padding_bytes =
+			totals->live_cell_bytes - out->header_bytes - totals->live_bytes;
 	memcpy(out->name, arena->head.name, sizeof(out->name));
 	fill_free(arena, out);
 }

@@ -60,6 +60,19 @@ static bool is_known(const struct block_table *table, const struct walked_block 
 	       cell->word == (block->word & ~MMVIZ_WORD_SAMPLED);
 }
 
+/* The incarnation is kept: a header that is being resized looks torn, and its event names none. */
+static void walked_dead(struct block_table *table, const struct walked_block *block)
+{
+	struct span *span;
+	struct cell *cell;
+
+	if (block_table_take(table, block->place, block->life))
+		return;
+	cell = block_table_find(table, block->place, &span);
+	cell->incarnation = block->incarnation;
+	cell->born_ms = block->born_ms;
+}
+
 void walked_block(struct block_table *table, const struct walked_block *block)
 {
 	struct block_birth birth = {
@@ -72,7 +85,7 @@ void walked_block(struct block_table *table, const struct walked_block *block)
 	};
 
 	if (block->life != MMVIZ_LIFE_LIVE)
-		block_table_take(table, block->place, block->life);
+		walked_dead(table, block);
 	else if (!is_known(table, block))
 		block_table_put(table, &birth);
 }
