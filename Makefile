@@ -228,12 +228,57 @@ fuzz: $(B)/fuzz/fuzz_ops ## random operation streams, guided by coverage, for FU
 	@mkdir -p $(B)/fuzz/corpus
 	$(Q)$(B)/fuzz/fuzz_ops -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -rss_limit_mb=2048 -artifact_prefix=$(B)/fuzz/ $(B)/fuzz/corpus
 
-test: ## every test: units, end to end (root), dashboard; the last line sums up (ONLY='test_*': some of them)
-	$(Q)bench/deps.sh all
-	$(Q)$(MAKE) --no-print-directory all unit-tests
-	$(Q)tests/run.sh $(B) $(UNIT_TESTS)
-.PHONY: unit-tests
+# The library's tests under the sanitizers, each in a build of its own: build/asan, build/tsan (those with threads).
+ASAN_TESTS := $(LIB_TESTS:$(B)/%=$(B)/asan/%)
+TSAN_TESTS := $(addprefix $(B)/tsan/tests/test_,heap registry errors)
+ASAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+.PHONY: unit-tests asan-tests tsan-tests objects format-check
 unit-tests: $(UNIT_TESTS)
+objects: $(LIB_OBJ) $(USER_OBJ)
+asan-tests:
+	$(Q)$(MAKE) --no-print-directory B=$(B)/asan OPT='-O1 -g' CFLAGS='$(ASAN_FLAGS)' LDFLAGS='$(ASAN_FLAGS)' $(ASAN_TESTS)
+tsan-tests:
+	$(Q)$(MAKE) --no-print-directory B=$(B)/tsan OPT='-O1 -g' CFLAGS=-fsanitize=thread LDFLAGS=-fsanitize=thread $(TSAN_TESTS)
+
+NO_TESTS = { echo "  FAILED   the build"; echo "0 passed, 1 failed"; exit 1; }
+test: ## every test: units, end to end (root), dashboard; the last line sums up (ONLY='test_*': some of them)
+	$(Q)bench/deps.sh all && $(MAKE) --no-print-directory all unit-tests $(E2E_NEEDS) || $(NO_TESTS)
+	+$(Q)tests/run.sh $(B) $(UNIT_TESTS)
+check: ## what CI runs: format, no warnings from gcc and clang, sanitizers, layers, and every test
+	$(Q)bench/deps.sh all && $(MAKE) --no-print-directory all unit-tests asan-tests tsan-tests $(E2E_NEEDS) || $(NO_TESTS)
+	+$(Q)MAKE='$(MAKE)' tests/run.sh $(B) --check $(UNIT_TESTS) $(ASAN_TESTS) $(TSAN_TESTS)
+
+FORMATTED = $(shell find lib bpf user bench tests \( -name '*.[ch]' -o -name '*.cpp' \))
+format: ## format every C file
+	$(Q)clang-format -i $(FORMATTED)
+format-check:
+	$(Q)clang-format --dry-run -Werror $(FORMATTED)
+
+# ---------------------------------------------------------------- install
+VERSION := 0.1.0
+INSTALL ?= install
+LIBDIR  ?= $(PREFIX)/lib
+MAN     := $(wildcard man/*.[1-8])
+install: all ## the collector, libraries, headers, mmviz.pc, man pages, completions (PREFIX, DESTDIR)
+	$(Q)$(INSTALL) -d $(addprefix $(DESTDIR),$(PREFIX)/bin $(LIBDIR)/pkgconfig $(PREFIX)/include/mmviz)
+	$(Q)$(INSTALL) -m 755 $(B)/mmviz-bpf $(DESTDIR)$(PREFIX)/bin
+	$(Q)$(INSTALL) -m 644 $(B)/libmmviz.a $(DESTDIR)$(LIBDIR)
+	$(Q)$(INSTALL) -m 755 $(B)/libmmviz.so $(DESTDIR)$(LIBDIR)/libmmviz.so.$(VERSION)
+	$(Q)ln -sf libmmviz.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libmmviz.so.1
+	$(Q)ln -sf libmmviz.so.1 $(DESTDIR)$(LIBDIR)/libmmviz.so
+	$(Q)[ ! -e $(B)/libmmviz-preload.so ] || $(INSTALL) -m 755 $(B)/libmmviz-preload.so $(DESTDIR)$(LIBDIR)
+	$(Q)$(INSTALL) -m 644 lib/include/mmviz/*.h $(DESTDIR)$(PREFIX)/include/mmviz
+	$(Q)printf '%s\n' 'prefix=$(PREFIX)' 'Name: mmviz' 'Description: arenas whose blocks can be watched from outside' \
+		'Version: $(VERSION)' 'Libs: -L$(LIBDIR) -lmmviz -pthread' 'Cflags: -I$${prefix}/include' \
+		> $(DESTDIR)$(LIBDIR)/pkgconfig/mmviz.pc
+	$(Q)for page in $(MAN); do $(INSTALL) -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit 1; done
+	$(Q)[ ! -e completions/mmviz-bpf.bash ] || $(INSTALL) -D -m 644 completions/mmviz-bpf.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/mmviz-bpf
+	$(Q)[ ! -e completions/_mmviz-bpf ] || $(INSTALL) -D -m 644 completions/_mmviz-bpf $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_mmviz-bpf
+uninstall: ## take away what install put there
+	$(Q)rm -f $(DESTDIR)$(PREFIX)/bin/mmviz-bpf $(DESTDIR)$(LIBDIR)/libmmviz* $(DESTDIR)$(LIBDIR)/pkgconfig/mmviz.pc \
+		$(foreach page,$(MAN),$(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(page)))/$(notdir $(page))) \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/mmviz-bpf $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_mmviz-bpf
+	$(Q)rm -rf $(DESTDIR)$(PREFIX)/include/mmviz
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

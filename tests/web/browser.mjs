@@ -17,11 +17,11 @@ const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', 
 	'--enable-unsafe-swiftshader'];
 
 export class Browser {
-	static async open({ colorScheme = 'dark' } = {}) {
+	static async open({ colorScheme = 'dark', width = 1440, height = 900 } = {}) {
 		const profile = await mkdtemp(join(tmpdir(), 'mmviz-chromium-'));
 		const context = await chromium.launchPersistentContext(profile, {
 			executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS,
-			viewport: { width: 1440, height: 900 }, colorScheme,
+			viewport: { width, height }, colorScheme,
 		});
 		await mkdir(SCREENSHOTS, { recursive: true });
 		return new Browser(context, profile);

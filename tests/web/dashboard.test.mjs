@@ -84,7 +84,8 @@ test('numbers agree with the summary, and contexts with the total, when the targ
 test('the map is drawn in the colours of its contexts and moves', { skip }, async () => {
 	await mapShown(page);
 	const wanted = await page.locator('.side tbody tr .swatch').first().evaluate((swatch) => getComputedStyle(swatch).backgroundColor);
-	const [red, green, blue] = wanted.match(/\d+/g).map(Number);
+	const unit = wanted.startsWith('color(') ? 255 : 1;
+	const [red, green, blue] = wanted.match(/[\d.]+/g).map((channel) => channel * unit);
 	await waitFor(async () => [...(await colours(page)).keys()].some((colour) =>
 		Math.hypot((colour & 255) - red, ((colour >> 8) & 255) - green, ((colour >> 16) & 255) - blue) < 60),
 		`nothing on the map is near ${wanted}, the colour of the biggest context`);

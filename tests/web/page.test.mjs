@@ -8,7 +8,7 @@ import { assertAccessible, assertFits, Browser, colours, mapPixels, mapShown, wa
 
 const SMALL = { scale: 0.6 };
 let browser;
-before(async () => (browser = await Browser.open()));
+before(async () => (browser = await Browser.open({ width: 1280, height: 720 })));
 after(() => browser.close());
 
 // Runs `body` on a fresh server and page, then complains of anything the page complained of.
