@@ -3,8 +3,8 @@
  * style.css), so that both themes and the map share them.
  *
  * Slot = hash of the name, so the same program looks the same in every run; when the slot is taken
- * by another context, the next free one. Once given, a slot never changes. With more contexts than
- * slots, names share.
+ * by another context, the next free one: plain hues first, and contexts come in with the biggest
+ * first. Once given, a slot never changes. With more contexts than slots, names share.
  */
 
 export const HUES = 7;

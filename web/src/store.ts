@@ -98,8 +98,7 @@ export class Store {
 	}
 
 	private learnNames(names: Map<number, string>): void {
-		for (const id of [...names.keys()].sort((a, b) => a - b))
-			this.palette.assign(id, names.get(id)!);
+		for (const [id, name] of names) this.palette.assign(id, name);
 		this.names.value = new Map([...this.names.value, ...names]);
 	}
 

@@ -36,7 +36,8 @@ function Facts({ block }: { block: BlockDetails }) {
 		<>
 			<dl class="pairs">
 				<Pair name="state">
-					{block.state}, {format.count(block.bytes)} B in a {format.count(block.cell_bytes)} B cell
+					{block.state}, {block.state === 'live' && `${format.count(block.bytes)} B in `}
+					a {format.count(block.cell_bytes)} B cell
 				</Pair>
 				<Pair name="context"><Swatch context={block.context} /> {store.nameOf(block.context)}</Pair>
 				{block.label && <Pair name="label"><span class="mono">{block.label}</span></Pair>}

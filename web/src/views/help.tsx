@@ -29,7 +29,7 @@ export function Help() {
 	}, [isOpen]);
 	const close = () => (choices.isHelpOpen.value = false);
 	return (
-		<dialog ref={dialog} onClose={close} aria-labelledby="help-title">
+		<dialog ref={dialog} onClose={close} onCancel={close} aria-labelledby="help-title">
 			<h2 id="help-title">Keys and mouse<button type="button" aria-label="Close" onClick={close}>✕</button></h2>
 			<div class="sheets">
 				<Sheet title="Keyboard" rows={SHEET} />

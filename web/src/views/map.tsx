@@ -5,7 +5,7 @@ import { arena, choices, endPlace, layout, store } from '../app';
 import { COLOURS, type Colour } from '../choices';
 import * as format from '../format';
 import { PLACE_BYTES, visiblePlaces } from '../layout';
-import { AGE_BEFORE_ATTACH, BlockFlag, Kind, NO_CONTEXT } from '../wire';
+import { AGE_BEFORE_ATTACH, BlockFlag, Kind, Life, NO_CONTEXT } from '../wire';
 import { ageText } from './block';
 import { blockIndexOf, hover, hoveredDetails, texelIndexOf } from './hover';
 import { Pair, Segments, Swatch } from './parts';
@@ -16,6 +16,11 @@ const TABS_MAX = 3;
 const KIND_NAMES: Record<number, string> = {
 	[Kind.free]: 'free', [Kind.live]: 'live blocks', [Kind.cached]: 'freed, kept for reuse',
 	[Kind.unused]: 'never used cells', [Kind.meta]: 'metadata', [Kind.untouched]: 'untouched',
+};
+
+const LIFE_NAMES: Record<number, string> = {
+	[Life.cached]: 'freed, kept for reuse',
+	[Life.returned]: 'freed by another thread, not collected yet',
 };
 
 function ArenaSwitch() {
@@ -85,7 +90,16 @@ function BlockTip({ index }: { index: number }) {
 	const blocks = store.blocks.value!;
 	const details = hoveredDetails.value;
 	const context = blocks.context[index]!;
-	const overhead = blocks.cell_places[index]! * PLACE_BYTES - blocks.bytes[index]!;
+	const cell_bytes = blocks.cell_places[index]! * PLACE_BYTES;
+	if (blocks.life[index] !== Life.live) {
+		return (
+			<dl class="pairs">
+				<Pair name="state">{LIFE_NAMES[blocks.life[index]!]}</Pair>
+				<Pair name="cell">{format.count(cell_bytes)} B</Pair>
+			</dl>
+		);
+	}
+	const overhead = cell_bytes - blocks.bytes[index]!;
 	const age = format.duration(blocks.age_ms[index]!);
 	const isOlder = blocks.flags[index]! & BlockFlag.olderThanAttach;
 	return (
