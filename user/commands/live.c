@@ -272,9 +272,9 @@ static int run(struct live *live)
 	while (error == 0 && !must_stop(live)) {
 		ready[0] = server_poll(live->server);
 		poll(ready, live->is_ended ? 1 : 2, wait_ms(live));
-		error = follow(live);
+		error = verify_when_due(live);
 		if (error == 0)
-			error = verify_when_due(live);
+			error = follow(live);
 		if (error == 0)
 			error = server_service(live->server, session_view(live->session));
 	}
