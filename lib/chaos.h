@@ -18,8 +18,8 @@ enum chaos_rule {
 	RULE_SEMAPHORE_LATE,	 /* "semaphore_late": off: the semaphore is read before the header
 				    stores */
 	RULE_LOG_RESTART,	 /* "log_restart": off: a stale half-full log is continued */
-	RULE_HEADER_BEFORE_PUSH, /* "header_before_push": off: a returned block is pushed live and
-				    marked afterwards */
+	RULE_HEADER_BEFORE_PUSH, /* "header_before_push": off: a return is told and counted before
+				    its header is marked and pushed */
 };
 
 #ifdef MMVIZ_CHAOS

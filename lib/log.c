@@ -24,6 +24,8 @@ void log_store(struct heap *heap, const struct operation *operation, bool is_log
 	}
 	if (next == log->first)
 		log_begin(heap);
+	if (rule_off(RULE_EVENT_BEFORE_SEQ))
+		log_count(heap, operation->count);
 	for (uint32_t i = 0; i < operation->count; i++) {
 		log->events[next - log->first + i] = operation->events[i];
 		STEP();

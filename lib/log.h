@@ -60,8 +60,11 @@ static inline void log_one(struct heap *heap, uint64_t what, uint64_t data)
 		}
 		log_begin(heap);
 	}
+	if (rule_off(RULE_EVENT_BEFORE_SEQ))
+		log_count(heap, 1);
 	event = &log->events[next - log->first];
 	event->what = what;
+	STEP();
 	event->data = data;
 	STEP();
 	__atomic_store_n(&log->next, next + 1, __ATOMIC_RELEASE);

@@ -388,12 +388,30 @@ static bool guard_check(struct mmviz_arena *arena, const void *block, uint64_t w
 	return false;
 }
 
+static void tell_return(struct heap *heap, const struct heap *owner,
+			const struct mmviz_header *header, uint64_t word, uint32_t incarnation)
+{
+	listeners_free listeners;
+
+	STEP();
+	listeners = listeners_of_free();
+	if (LISTENS_BATCH_FREE(listeners))
+		log_one(heap,
+			mmviz_event_what(MMVIZ_EVENT_RETURN, mmviz_word_context(word),
+					 heap_place(owner, header)),
+			incarnation | (uint64_t)owner->head.id << 32);
+	else
+		log_count(heap, 1);
+	STEP();
+}
+
 /* A block of another thread's heap: hand it back, and tell so in our own log. */
 static noinline void free_foreign(struct mmviz_arena *arena, struct heap *heap,
 				  struct mmviz_span *span, struct mmviz_header *header)
 {
 	struct heap *owner = arena_heap_by_id(arena, span->owner_heap);
-	uint64_t word = header->word, incarnation = header->incarnation;
+	uint32_t incarnation = header->incarnation;
+	uint64_t word = header->word;
 	bool is_labelled = span->shape == MMVIZ_SHAPE_LABELLED;
 	listeners_free listeners;
 
@@ -409,16 +427,13 @@ static noinline void free_foreign(struct mmviz_arena *arena, struct heap *heap,
 		arena_return_spare(arena, owner, header, word);
 		return;
 	}
+	if (rule_off(RULE_HEADER_BEFORE_PUSH)) {
+		tell_return(heap, owner, header, word, incarnation);
+		heap_return(owner, header);
+		return;
+	}
 	heap_return(owner, header);
-	STEP();
-	listeners = listeners_of_free();
-	if (LISTENS_BATCH_FREE(listeners))
-		log_one(heap,
-			mmviz_event_what(MMVIZ_EVENT_RETURN, mmviz_word_context(word),
-					 heap_place(owner, header)),
-			incarnation | (uint64_t)owner->head.id << 32);
-	else
-		log_count(heap, 1);
+	tell_return(heap, owner, header, word, incarnation);
 }
 
 static noinline void free_large(struct mmviz_arena *arena, struct heap *heap,

@@ -22,6 +22,8 @@
 #include <stdint.h>
 #include <mmviz/abi.h>
 
+#include "chaos.h"
+
 enum span_flag {		   /* mmviz_span.flags */
 		 SPAN_ACTIVE = 1,  /* its heap takes cells from it now */
 		 SPAN_LISTED = 2,  /* in its heap's list of spans with room */
@@ -60,7 +62,9 @@ static inline void span_write_freed(struct mmviz_header *header, unsigned life, 
 				    uint32_t link)
 {
 	header->freed.life_fit = (uint8_t)(fit << 2 | life);
+	STEP();
 	header->freed.link = link;
+	STEP();
 	header->check = mmviz_check_link((uint64_t)header, link, life);
 }
 
