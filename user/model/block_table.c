@@ -134,7 +134,7 @@ static struct totals_share share_of(const struct span *span, uint32_t index)
 		.cell_bytes = span_cell_bytes(span),
 		.context = mmviz_word_context(word),
 		.is_labelled = span->shape == MMVIZ_SHAPE_LABELLED,
-		.is_split = (in_line + bytes + 63) / 64 > (bytes + 63) / 64,
+		.is_split = bytes && (in_line + bytes + 63) / 64 > (bytes + 63) / 64,
 	};
 }
 
@@ -354,8 +354,8 @@ int block_table_set_large(struct block_table *table, uint32_t first, uint32_t un
 	return 0;
 }
 
-/* The first that is heard of where a large block's header lies: in the first of its units. */
-static struct cell *find_large(struct block_table *table, uint32_t place, struct span **span_out)
+struct cell *block_table_open_large(struct block_table *table, uint32_t place,
+				    struct span **span_out)
 {
 	struct span *span = block_table_span_at(table, place / PLACES_PER_UNIT);
 	uint32_t in_span;
@@ -430,7 +430,7 @@ static inline struct context_total *put(struct block_table *table, const struct 
 	uint32_t index;
 
 	if (__builtin_expect(!cell, 0)) {
-		cell = find_large(table, birth->place, &span);
+		cell = block_table_open_large(table, birth->place, &span);
 		if (!cell)
 			return NULL;
 	}

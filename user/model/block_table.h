@@ -110,6 +110,10 @@ int block_table_set_span(struct block_table *table, const struct span *shaped, b
 /* A large block's units. A block that begins there already stays: it is resized. */
 int block_table_set_large(struct block_table *table, uint32_t first, uint32_t units,
 			  unsigned shape);
+/* A large block's header lies at `place`, in the first of its units; what was live there before is
+ * not. Its cell, or NULL. */
+struct cell *block_table_open_large(struct block_table *table, uint32_t place,
+				    struct span **span_out);
 /* Units become free (code FREE) or the arena's own (META); spans that they touch are gone. */
 int block_table_set_units(struct block_table *table, uint32_t first, uint32_t units, unsigned code);
 /* All spans and large blocks are gone, their live blocks are freed; META stays. */

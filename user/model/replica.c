@@ -347,13 +347,15 @@ static void apply_resize(struct replica_arena *arena, struct replica_heap *heap,
 static int set_span(struct replica_arena *arena, const struct replica_heap *heap, uint32_t first,
 		    uint32_t units, uint64_t data)
 {
+	const struct span *walked = block_table_span_at(&arena->table, first);
+	bool is_kept = walked && rule_is_off(RULE_PAGE);
 	struct span span;
 	int error = block_table_shape_span(&arena->table, first, units,
 					   (data >> 32 & 0xff) - MMVIZ_UNIT_SPAN, data >> 40 & 0xff,
 					   &span);
 
-	span.owner_heap = (uint32_t)(heap - arena->heaps) + 1;
-	return error ?: block_table_set_span(&arena->table, &span, rule_is_off(RULE_PAGE));
+	span.owner_heap = is_kept ? walked->owner_heap : (uint32_t)(heap - arena->heaps) + 1;
+	return error ?: block_table_set_span(&arena->table, &span, is_kept);
 }
 
 /* Rule 9: whatever was there is gone, be it from the walk or from a span that was given back. */
@@ -365,6 +367,8 @@ static void apply_units(struct replica_arena *arena, struct replica_heap *heap,
 	unsigned code = event->data >> 32 & 0xff;
 	int error = -EINVAL;
 
+	if (rule_is_off(RULE_PAGE) && code == MMVIZ_UNIT_FREE)
+		return;
 	if (place % PLACES_PER_UNIT == 0) {
 		if (code >= MMVIZ_UNIT_SPAN)
 			error = set_span(arena, heap, first, units, event->data);

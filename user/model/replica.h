@@ -82,11 +82,11 @@ struct replica_arena {
 	struct replica_heap *heaps; /* by id: heaps[id - 1] */
 	uint32_t heaps_count;
 	struct pending pending;
-	uint64_t seen, lost; /* events, by number */
-	uint64_t violations; /* contradictions while exact */
+	uint64_t seen, lost;   /* events, by number */
+	uint64_t violations;   /* contradictions while exact */
 	const char *violation; /* the last one */
-	const char *trouble; /* what broke it first since it was exact; NULL: nothing */
-	uint64_t *touched;   /* while verifying: a bit for each place that an event named */
+	const char *trouble;   /* what broke it first since it was exact; NULL: nothing */
+	uint64_t *touched;     /* while verifying: a bit for each place that an event named */
 	bool all_touched;
 };
 
