@@ -115,7 +115,7 @@ export async function assertFits(page, where) {
 	const faults = await page.evaluate(() => {
 		const root = document.documentElement;
 		const cut = [...document.querySelectorAll(
-			'.top, .pill, .views, .finding h2, .tiles, .tiles dd, .segments, th button, td:not(:first-child), .facts dd, .facts dt, .status, .legend, .time-legend')]
+			'.top, .pill, .views, .finding h2, .finding p, .tiles, .tiles dd, .segments, th button, td:not(:first-child), .facts dd, .facts dt, .status, .legend, .time-legend')]
 			.filter((element) => element.scrollWidth > element.clientWidth + 1 && element.clientWidth > 0)
 			.map((element) => `${element.className || element.tagName} is cut: ${element.textContent.slice(0, 60)}`);
 		if (root.scrollWidth > innerWidth || root.scrollHeight > innerHeight) cut.push('the page scrolls');

@@ -16,6 +16,7 @@ const MAP_REQUEST_EVERY_MS = 30;
 const SELECTION_REFRESH_MS = 1000;
 const TAIL = 1.06; /* of the used part: so much is in sight, to show where it ends */
 const SMALLEST_PLACES = 4096;
+const META_SHARE = 0.05; /* of the used part: more metadata than that at its start is skipped */
 
 export const store = new Store();
 export const choices = new Choices();
@@ -71,14 +72,14 @@ effect(() => {
 export const endPlace = computed(() =>
 	Math.min(reach.value.places, capacityPlaces.value || reach.value.places));
 
-/* An arena begins with its metadata, megabytes of it when it may grow large. A fitting map begins
- * behind that, as soon as a first map has shown where it ends; one can always scroll up to it. */
+/* An arena begins with its metadata. Where that is much beside the rest, a fitting map begins behind
+ * it, as soon as a first map has shown where it ends; one can always scroll up to it. */
 const origin = signal({ arena: null as number | null, place: 0 });
 effect(() => {
 	const { value: texels } = store.texels;
 	if (!texels || texels.arena_id !== arenaId.value || texels.arena_id === origin.peek().arena) return;
-	if (texels.first_place === 0)
-		origin.value = { arena: texels.arena_id, place: leadingMetaPlaces(texels) };
+	const place = leadingMetaPlaces(texels);
+	if (place > usedPlaces.peek() * META_SHARE) origin.value = { arena: texels.arena_id, place };
 });
 const originPlace = computed(() => origin.value.arena === arenaId.value ? origin.value.place : 0);
 

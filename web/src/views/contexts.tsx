@@ -25,9 +25,10 @@ const KINDS: Record<number, string> = {
 	[ContextKind.stack]: 'stack',
 };
 
-function Growth({ value }: { value: number }) {
+function Growth({ value, isShort }: { value: number; isShort?: boolean }) {
 	const isNotable = isNotableGrowth(value, store.totals.value?.live_bytes ?? 0);
-	return <span class={isNotable ? 'bad' : 'dim'}>{format.growth(value)}</span>;
+	const text = format.growth(value);
+	return <span class={isNotable ? 'bad' : 'dim'}>{isShort ? text.replace('/min', '') : text}</span>;
 }
 
 const LIVE: Column = { by: 'live_bytes', title: 'live', explain: 'Bytes in live blocks',
@@ -40,7 +41,10 @@ const GROWTH: Column = { by: 'growth_bytes_per_second', title: 'growth',
 	explain: 'Change of live bytes, smoothed over about a minute',
 	cell: (context) => <Growth value={context.growth_bytes_per_second} /> };
 
-const SHORT = [LIVE, BLOCKS, RATE, GROWTH];
+const GROWTH_SHORT: Column = { ...GROWTH, title: '/min',
+	cell: (context) => <Growth value={context.growth_bytes_per_second} isShort /> };
+
+const SHORT = [LIVE, BLOCKS, RATE, GROWTH_SHORT];
 
 function shareColumn(live_bytes: number): Column {
 	return { by: 'live_bytes', title: 'share', class: 'share', explain: 'Of all live bytes', cell: (context) => {

@@ -89,11 +89,14 @@ function drawNames({ g, inks, look, ratio, layout: shown }: Pen): void {
 		const [first] = segmentsOf(shown, blocks.cell_place[i]!, blocks.cell_places[i]!);
 		if (!first || first.width < LABEL_MIN_PIXELS * ratio) continue;
 		const header = Math.floor(shown.scale.pixels / shown.scale.places);
-		const text = `${store.nameOf(blocks.context[i]!)}  ${format.bytes(blocks.bytes[i]!)}`;
+		const room = first.width - header - 8 * ratio;
+		const name = store.nameOf(blocks.context[i]!);
+		const whole = `${name}  ${format.bytes(blocks.bytes[i]!)}`;
+		const text = g.measureText(whole).width <= room ? whole : name; /* never a number cut short */
 		g.fillStyle = textColour(blocks, i, look, inks);
 		g.save();
 		g.beginPath();
-		g.rect(first.x, first.row * shown.pitch, first.width - 3 * ratio, shown.pitch);
+		g.rect(first.x, first.row * shown.pitch, header + 4 * ratio + room, shown.pitch);
 		g.clip();
 		g.fillText(text, first.x + header + 4 * ratio, first.row * shown.pitch +
 			(shown.pitch - shown.gap) / 2 + 0.5 * ratio);

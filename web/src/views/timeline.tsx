@@ -59,9 +59,12 @@ function drawMarks(plot: uPlot, ink: (name: string) => string): void {
 		ctx.moveTo(x, bbox.top);
 		ctx.lineTo(x, bbox.top + bbox.height);
 		ctx.stroke();
-		if (x < textEnd) continue;
-		ctx.fillText(mark.text, x + 5 * ratio, bbox.top + 2 * ratio);
-		textEnd = x + 14 * ratio + ctx.measureText(mark.text).width;
+		const { width } = ctx.measureText(mark.text);
+		const isRight = x + 5 * ratio + width < bbox.left + bbox.width;
+		const left = isRight ? x + 5 * ratio : x - 5 * ratio - width;
+		if (left < textEnd) continue;
+		ctx.fillText(mark.text, left, bbox.top + 2 * ratio);
+		textEnd = left + width + 9 * ratio;
 	}
 	ctx.restore();
 }
@@ -104,7 +107,7 @@ function options(element: HTMLElement, ink: (name: string) => string): uPlot.Opt
 		axes: [
 			{ ...axis, grid: { show: false }, size: 26, space: 110, incrs: TIME_STEPS,
 				values: (_, splits) => splits.map((at) => format.clock(at)) },
-			{ ...axis, scale: 'bytes', size: LEFT, grid: { stroke: line, width: 1 }, space: 34,
+			{ ...axis, scale: 'bytes', size: LEFT, grid: { stroke: line, width: 1 }, space: 24,
 				incrs: POWERS_OF_TWO, gap: 8,
 				values: (_, splits) => splits.map((value) => format.bytes(value)) },
 		],

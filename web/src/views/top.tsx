@@ -29,21 +29,24 @@ interface Trust {
 function trust(): Trust {
 	const connection = store.connection.value;
 	const totals = store.totals.value;
+	const mode = store.hello.value?.mode ?? 'exact';
 	if (connection.state === 'lost')
 		return { tone: 'bad', mark: '◌', text: `frozen at ${format.clock(connection.since_ms)}`,
 			title: 'The collector does not answer. What is shown is the last that it said.' };
 	if (!totals)
 		return { tone: 'warn', mark: '○', text: 'connecting', title: 'Waiting for the collector.' };
 	switch (store.targetState()) {
-	case 'exited': return { tone: 'warn', mark: '■', text: 'post mortem',
-		title: `The target ${format.exitStatus(totals.exit_code)}. This is its heap at the end.` };
+	case 'exited': return { tone: 'warn', mark: '■', text: `post mortem: ${format.exitStatus(totals.exit_code)}`,
+		title: 'The target is gone. This is its heap at the end.' };
 	case 'execed': return { tone: 'warn', mark: '■', text: 'replaced by exec',
 		title: 'The target became another program. This is its heap just before.' };
 	}
+	if (mode !== 'exact')
+		return { tone: 'warn', mark: '◐', text: mode, title: 'Not every event is seen: numbers are estimates.' };
 	if (!totals.is_exact)
 		return { tone: 'warn', mark: '◐', text: 'reading anew',
 			title: 'A new baseline is being read; until then the picture is not exact.' };
-	return { tone: 'ok', mark: '●', text: store.hello.value?.mode ?? 'exact',
+	return { tone: 'ok', mark: '●', text: mode,
 		title: 'Every event since the baseline is applied.' };
 }
 
