@@ -84,7 +84,7 @@ log_table() {
 	can_attach || { "$out/log" && return; }
 	"$out/log" --attached >"$out/log.txt" &
 	pids+=($!)
-	until grep -q written "$out/log.txt"; do sleep 0.1; done
+	until grep -q "cold *written" "$out/log.txt"; do sleep 0.1; done
 	attach "${pids[-1]}" exact
 	wait "${pids[-2]}"
 	detach

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * bench_alloc - run one workload on one allocator and print one line: operations, nanoseconds of
- * thread time per operation, peak resident bytes. bench/compare starts it, once for every figure.
+ *CPU time per operation, of wall-clock time per operation and thread, and peak resident bytes.
+ * bench/compare starts it, once for every figure.
  *
  *	bench_alloc WORKLOAD SECONDS [batch|sample|alloc]
  *
@@ -30,14 +31,20 @@ struct run {
 	struct queue queue;
 	pthread_barrier_t filled;
 	_Atomic uint64_t operations;
+	_Atomic uint64_t cpu_ns; /* of all lanes */
 };
 
-static double clock_seconds(void)
+static uint64_t clock_ns(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static double clock_seconds(void)
+{
+	return (double)clock_ns(CLOCK_MONOTONIC) / 1e9;
 }
 
 /* ------------------------------------------------------------------ the arena and its watcher */
@@ -118,16 +125,17 @@ static void lane_fill_and_warm(struct run *run, struct lane *lane)
 		pthread_barrier_wait(&run->filled);
 }
 
-/* Adds its operations to the run's; returns the seconds they took. */
+/* Adds its operations and its CPU time to the run's; returns the seconds they took. */
 static double lane_run(struct run *run, struct lane *lane)
 {
 	double started;
-	uint64_t operations;
+	uint64_t cpu_started_ns;
 
 	lane_fill_and_warm(run, lane);
 	started = clock_seconds();
-	operations = steps_until(lane, started + run->seconds);
-	atomic_fetch_add(&run->operations, operations);
+	cpu_started_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	atomic_fetch_add(&run->operations, steps_until(lane, started + run->seconds));
+	atomic_fetch_add(&run->cpu_ns, clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_started_ns);
 	return clock_seconds() - started;
 }
 
@@ -208,7 +216,8 @@ int main(int argc, char **argv)
 	}
 	init_lanes(run);
 	seconds = run_lanes(run);
-	printf("%llu %.4f %lu\n", (unsigned long long)run->operations,
+	printf("%llu %.4f %.4f %lu\n", (unsigned long long)run->operations,
+	       (double)run->cpu_ns / (double)run->operations,
 	       seconds * run->workload->lanes * 1e9 / (double)run->operations,
 	       peak_resident_bytes());
 	return EXIT_SUCCESS;

@@ -121,8 +121,8 @@ static bool read_sample(int fd, struct sample *out)
 {
 	FILE *file = fdopen(fd, "r");
 	unsigned long long operations;
-	bool is_whole = file && fscanf(file, "%llu %lf %lf", &operations, &out->ns,
-				       &out->peak_rss_bytes) == 3;
+	bool is_whole = file && fscanf(file, "%llu %lf %lf %lf", &operations, &out->cpu_ns,
+				       &out->wall_ns, &out->peak_rss_bytes) == 4;
 
 	if (file)
 		fclose(file);

@@ -20,7 +20,8 @@ struct contender {
 };
 
 struct sample {
-	double ns; /* of thread time per allocation or free */
+	double cpu_ns;	/* of CPU time per allocation or free */
+	double wall_ns; /* of each thread's time, waiting for a CPU included */
 	double peak_rss_bytes;
 };
 

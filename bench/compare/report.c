@@ -16,18 +16,20 @@
 
 void figure_summarise(struct figure *figure)
 {
-	double ns[RUNS_MAX], bytes[RUNS_MAX];
+	double ns[RUNS_MAX], ratios[RUNS_MAX], bytes[RUNS_MAX];
 	unsigned count = figure->samples_count;
 
 	if (!count)
 		return;
 	for (unsigned i = 0; i < count; i++) {
-		ns[i] = figure->samples[i].ns;
+		ns[i] = figure->samples[i].cpu_ns;
+		ratios[i] = figure->samples[i].wall_ns / figure->samples[i].cpu_ns;
 		bytes[i] = figure->samples[i].peak_rss_bytes;
 	}
 	figure->median_ns = median(ns, count); /* sorts */
 	figure->best_ns = ns[0];
 	figure->spread = (ns[count - 1] - ns[0]) / figure->median_ns;
+	figure->wall_ratio = median(ratios, count);
 	figure->peak_rss_bytes = median(bytes, count);
 }
 
@@ -41,6 +43,14 @@ static const struct figure *figure_of(const struct comparison *comparison, unsig
 		    comparison->figures[workload][i].samples_count)
 			return &comparison->figures[workload][i];
 	return NULL;
+}
+
+static bool is_measured(const struct comparison *comparison, unsigned workload)
+{
+	for (unsigned i = 0; i < comparison->contenders_count; i++)
+		if (comparison->figures[workload][i].samples_count)
+			return true;
+	return false;
 }
 
 /* Index of the quickest allocator that is not ours, or -1. */
@@ -79,6 +89,10 @@ static double value_spread(const struct figure *figure)
 {
 	return figure->spread * 100;
 }
+static double value_wall(const struct figure *figure)
+{
+	return figure->wall_ratio;
+}
 static double value_mib(const struct figure *figure)
 {
 	return figure->peak_rss_bytes / (1 << 20);
@@ -103,6 +117,8 @@ static void print_table(const struct comparison *comparison, const char *title, 
 	print_header(comparison, title, out);
 	fprintf(out, "%s\n", has_ratio ? "   detached to best peer" : "");
 	for (unsigned w = 0; w < comparison->workloads_count; w++) {
+		if (!is_measured(comparison, w))
+			continue;
 		fprintf(out, "%-15s", workloads[w].name);
 		for (unsigned i = 0; i < comparison->contenders_count; i++) {
 			const struct figure *figure = &comparison->figures[w][i];
@@ -192,13 +208,15 @@ void report_print(const struct comparison *comparison, FILE *out)
 	print_table(comparison, "ns, median", value_median, out);
 	print_table(comparison, "ns, best", value_best, out);
 	print_table(comparison, "spread, %", value_spread, out);
+	print_table(comparison, "wall / CPU", value_wall, out);
 	print_table(comparison, "peak RSS, MiB", value_mib, out);
 	fprintf(out, "\nbudgets\n");
 	for (unsigned i = 0; i < BUDGETS; i++)
 		print_budget(comparison, &budgets[i], out);
 	fprintf(out, "\nworkloads\n");
 	for (unsigned w = 0; w < comparison->workloads_count; w++)
-		fprintf(out, "  %-15s %s\n", workloads[w].name, workloads[w].text);
+		if (is_measured(comparison, w))
+			fprintf(out, "  %-15s %s\n", workloads[w].name, workloads[w].text);
 }
 
 /* ------------------------------------------------------------------ JSON */
@@ -207,10 +225,11 @@ static void json_figure(const struct figure *figure, const char *name, FILE *out
 {
 	fprintf(out,
 		"{\"contender\":\"%s\",\"median_ns\":%.4f,\"best_ns\":%.4f,\"spread\":%.4f,"
-		"\"peak_rss_bytes\":%.0f,\"samples_ns\":[",
-		name, figure->median_ns, figure->best_ns, figure->spread, figure->peak_rss_bytes);
+		"\"wall_ratio\":%.3f,\"peak_rss_bytes\":%.0f,\"samples_ns\":[",
+		name, figure->median_ns, figure->best_ns, figure->spread, figure->wall_ratio,
+		figure->peak_rss_bytes);
 	for (unsigned i = 0; i < figure->samples_count; i++)
-		fprintf(out, "%s%.4f", i ? "," : "", figure->samples[i].ns);
+		fprintf(out, "%s%.4f", i ? "," : "", figure->samples[i].cpu_ns);
 	fprintf(out, "]}");
 }
 

@@ -17,10 +17,11 @@
 
 struct figure {
 	struct sample samples[RUNS_MAX];
-	unsigned samples_count; /* 0: not measured */
-	double median_ns, best_ns;
-	double spread;	       /* (worst - best) / median */
-	double peak_rss_bytes; /* median */
+	unsigned samples_count;	   /* 0: not measured */
+	double median_ns, best_ns; /* CPU time */
+	double spread;		   /* (worst - best) / median */
+	double wall_ratio;	   /* median of wall-clock time to CPU time */
+	double peak_rss_bytes;	   /* median */
 };
 
 struct comparison {

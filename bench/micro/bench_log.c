@@ -2,13 +2,17 @@
 /*
  * bench_log - what an event costs, part by part.
  *
- * One thread allocates and frees 64 B, LIFO, so that the allocator itself costs as little as it
- * can: silent    nobody listens: seq is counted, nothing is written written   the semaphore of the
- * batch probe is raised by ourselves: the log is written and handed over, but no kernel traps
- *   attached  a collector in exact mode listens (only with --attached: waits until one does)
- * An alloc and a free are two events.
+ *   silent    nobody listens: seq is counted, nothing is written
+ *   written   the semaphore of the batch probe is raised by ourselves: the log is written and
+ * handed over, but no kernel traps attached  a collector in exact mode listens (only with
+ * --attached: waits until one does)
+ *
+ * on two workloads of one thread, an alloc and a free being two events:
+ *   hot       allocate and free 64 B, LIFO: the allocator itself costs as little as it can
+ *   cold      replace one of 200 k blocks of 16 to 512 B at random: every free misses the caches
  */
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,17 +23,31 @@
 
 #include "compare/machine.h"
 
-#define RUNS	9
-#define EVENTS	8000000u /* in each run */
-#define WAIT_MS 10000
+#define RUNS	    9
+#define EVENTS	    4000000u /* in each run */
+#define COLD_BLOCKS 200000u
+#define WAIT_MS	    10000
+#define BASELINE_MS 300 /* after the probe is armed, until the collector has its picture */
 
 extern struct mmviz_registry mmviz_registry;
 
-static double clock_ns(void)
+struct bench {
+	struct mmviz_arena *arena;
+	uint64_t random;
+	void *blocks[COLD_BLOCKS];
+};
+
+struct workload {
+	const char *name;
+	void (*run)(struct bench *bench);
+	double silent_ns;
+};
+
+static double cpu_ns(void)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
 	return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
 
@@ -40,31 +58,58 @@ static void sleep_ms(long ms)
 	nanosleep(&time, NULL);
 }
 
-/* ns of one event, in one run. */
-static double run_once(struct mmviz_arena *arena)
-{
-	double started = clock_ns();
+/* ------------------------------------------------------------------ workloads */
 
+static void run_hot(struct bench *bench)
+{
 	for (unsigned i = 0; i < EVENTS / 2; i++)
-		mmviz_free(arena, mmviz_alloc(arena, 64, MMVIZ_TAG("bench")));
-	return (clock_ns() - started) / EVENTS;
+		mmviz_free(bench->arena, mmviz_alloc(bench->arena, 64, MMVIZ_TAG("hot")));
 }
 
-/* Median of the runs, printed; `silent` is what to compare with, or 0. */
-static double measure(struct mmviz_arena *arena, const char *name, double silent)
+/* xorshift64* (Vigna 2016). */
+static uint64_t draw(struct bench *bench)
+{
+	uint64_t x = bench->random;
+
+	x ^= x >> 12;
+	x ^= x << 25;
+	x ^= x >> 27;
+	bench->random = x;
+	return x * 0x2545f4914f6cdd1dULL;
+}
+
+static void run_cold(struct bench *bench)
+{
+	for (unsigned i = 0; i < EVENTS / 2; i++) {
+		uint64_t random = draw(bench);
+		void **slot = &bench->blocks[(random >> 32) * COLD_BLOCKS >> 32];
+
+		mmviz_free(bench->arena, *slot);
+		*slot = mmviz_alloc(bench->arena, 16 + random % 497, MMVIZ_TAG("cold"));
+	}
+}
+
+/* ------------------------------------------------------------------ measuring */
+
+static void measure(struct bench *bench, const char *mode, struct workload *workload)
 {
 	double ns[RUNS], middle;
 
-	run_once(arena); /* warm */
-	for (unsigned run = 0; run < RUNS; run++)
-		ns[run] = run_once(arena);
+	workload->run(bench); /* warm */
+	for (unsigned run = 0; run < RUNS; run++) {
+		double started = cpu_ns();
+
+		workload->run(bench);
+		ns[run] = (cpu_ns() - started) / EVENTS;
+	}
 	middle = median(ns, RUNS);
-	printf("%-10s %8.2f %8.2f", name, middle, ns[0]);
-	if (silent > 0)
-		printf(" %+10.2f", middle - silent);
+	printf("%-6s %-10s %8.2f %8.2f", workload->name, mode, middle, ns[0]);
+	if (workload->silent_ns > 0)
+		printf(" %+10.2f", middle - workload->silent_ns);
+	else
+		workload->silent_ns = middle;
 	printf("\n");
 	fflush(stdout);
-	return middle;
 }
 
 static void print_head(void)
@@ -74,8 +119,9 @@ static void print_head(void)
 	machine_describe(&machine);
 	printf("machine   %s, %u cores\nkernel    %s\ndate      %s\ncommand   bench/log\n",
 	       machine.processor, machine.cores, machine.kernel, machine.date);
-	printf("runs      %u of %u events for each figure\n\n", RUNS, EVENTS);
-	printf("%-10s %8s %8s %10s\n", "", "median", "best", "over silent");
+	printf("runs      %u of %u events for each figure; ns of CPU time for an event\n\n", RUNS,
+	       EVENTS);
+	printf("%-17s %8s %8s %10s\n", "", "median", "best", "over silent");
 }
 
 static bool await_collector(void)
@@ -85,21 +131,26 @@ static bool await_collector(void)
 			return false;
 		sleep_ms(5);
 	}
-	sleep_ms(200); /* until the collector has its picture */
+	sleep_ms(BASELINE_MS);
 	return true;
 }
 
 int main(int argc, char **argv)
 {
-	struct mmviz_arena *arena = mmviz_arena_create("bench", 1 << 30);
-	double silent;
+	static struct bench bench = {.random = 0x9e3779b97f4a7c15ULL};
+	static struct workload workloads[] = {{"hot", run_hot, 0}, {"cold", run_cold, 0}};
 
-	if (!arena)
+	bench.arena = mmviz_arena_create("bench", 1 << 30);
+	if (!bench.arena) {
+		fprintf(stderr, "bench_log: cannot create the arena\n");
 		return EXIT_FAILURE;
+	}
 	print_head();
-	silent = measure(arena, "silent", 0);
+	for (unsigned i = 0; i < 2; i++)
+		measure(&bench, "silent", &workloads[i]);
 	mmviz_registry.semaphores.batch = 1;
-	measure(arena, "written", silent);
+	for (unsigned i = 0; i < 2; i++)
+		measure(&bench, "written", &workloads[i]);
 	mmviz_registry.semaphores.batch = 0;
 	if (argc < 2 || strcmp(argv[1], "--attached") != 0)
 		return EXIT_SUCCESS;
@@ -107,6 +158,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "bench_log: no collector came\n");
 		return EXIT_FAILURE;
 	}
-	measure(arena, "attached", silent);
+	for (unsigned i = 0; i < 2; i++)
+		measure(&bench, "attached", &workloads[i]);
 	return EXIT_SUCCESS;
 }
