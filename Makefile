@@ -38,6 +38,12 @@ USER_COMMAND_SRC := user/commands/options.c user/commands/live.c user/commands/s
 USER_SESSION_SRC := user/session.c user/follow.c user/baseline.c user/verify.c user/picture.c
 USER_SRC := user/main.c $(USER_SESSION_SRC) $(USER_COLLECT_SRC) $(USER_MODEL_SRC) $(USER_EXPORT_SRC) $(USER_SERVE_SRC) $(USER_COMMAND_SRC)
 
+# A build of its own with wide races and rules that can be left out: make B=build/chaos CHAOS=1 (lib/chaos.h).
+ifdef CHAOS
+LIB_SRC += lib/chaos.c
+CFLAGS  += -DMMVIZ_CHAOS
+endif
+
 LIB_OBJ  := $(LIB_SRC:%.c=$(B)/%.o)
 USER_OBJ := $(USER_SRC:%.c=$(B)/%.o)
 
@@ -192,6 +198,27 @@ test-collect: $(COLLECT_TESTS) $(B)/mmviz-bpf ## test how a process is found, re
 	$(Q)for test in $(COLLECT_TESTS); do $$test || exit 1; done
 	$(Q)BUILD=$(B) tests/e2e/run.sh attach_cli
 
+# ---------------------------------------------------------------- tests of user/model
+MODEL_SRC   := $(filter-out user/model/view.c user/model/heap_map.c user/model/timeline.c,$(USER_MODEL_SRC))
+MODEL_TESTS := $(addprefix $(B)/tests/test_,block_table view replica replica_rules)
+MODEL_BUILD = $(call say,CC,$<)$(CC) $(USER_CFLAGS) -Itests $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o,$^) -lcmocka -lm
+$(B)/tests/test_block_table: tests/test_block_table.c $(MODEL_SRC:%.c=$(B)/%.o)
+	@mkdir -p $(@D)
+	$(MODEL_BUILD)
+$(B)/tests/test_view: tests/test_view.c $(USER_MODEL_SRC:%.c=$(B)/%.o)
+	@mkdir -p $(@D)
+	$(MODEL_BUILD)
+$(B)/tests/test_replica: tests/test_replica.c tests/heap_sim.c $(MODEL_SRC:%.c=$(B)/%.o)
+	@mkdir -p $(@D)
+	$(MODEL_BUILD)
+# The same rounds with each rule of the replica protocol left out in turn: they must fail.
+$(B)/tests/test_replica_rules: tests/test_replica.c tests/heap_sim.c $(MODEL_SRC)
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) $(USER_CFLAGS) -Itests -DMMVIZ_CHAOS $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $(filter %.c,$^) -lcmocka -lm
+.PHONY: test-model
+test-model: $(MODEL_TESTS) ## test the replica and its views
+	$(Q)for test in $(MODEL_TESTS); do $$test || exit 1; done
+
 # ---------------------------------------------------------------- tests of the library, and all tests
 TEST_CFLAGS = $(CFLAGS_C) -D_GNU_SOURCE -Itests -Ilib
 LIB_TESTS := $(addprefix $(B)/tests/test_,extent_tree arena errors log heap registry inspect)
@@ -228,11 +255,18 @@ fuzz: $(B)/fuzz/fuzz_ops ## random operation streams, guided by coverage, for FU
 	@mkdir -p $(B)/fuzz/corpus
 	$(Q)$(B)/fuzz/fuzz_ops -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -rss_limit_mb=2048 -artifact_prefix=$(B)/fuzz/ $(B)/fuzz/corpus
 
+# The target of tests/e2e/chaos.sh, and everything for it.
+$(B)/churn: tests/e2e/churn.c $(B)/libmmviz.a
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(TEST_CFLAGS) $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $^ -pthread
+chaos:
+	$(Q)$(MAKE) --no-print-directory B=$(B)/chaos CHAOS=1 $(B)/chaos/churn $(B)/chaos/mmviz-bpf
+
 # The library's tests under the sanitizers, each in a build of its own: build/asan, build/tsan (those with threads).
 ASAN_TESTS := $(LIB_TESTS:$(B)/%=$(B)/asan/%)
 TSAN_TESTS := $(addprefix $(B)/tsan/tests/test_,heap registry errors)
 ASAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined
-.PHONY: unit-tests asan-tests tsan-tests objects format-check
+.PHONY: chaos unit-tests asan-tests tsan-tests objects format-check
 unit-tests: $(UNIT_TESTS)
 objects: $(LIB_OBJ) $(USER_OBJ)
 asan-tests:
@@ -249,10 +283,13 @@ check: ## what CI runs: format, no warnings from gcc and clang, sanitizers, laye
 	+$(Q)MAKE='$(MAKE)' tests/run.sh $(B) --check $(UNIT_TESTS) $(ASAN_TESTS) $(TSAN_TESTS)
 
 FORMATTED = $(shell find lib bpf user bench tests \( -name '*.[ch]' -o -name '*.cpp' \))
-format: ## format every C file
+PRETTIER = cd web && npx --no-install prettier --log-level warn --config package.json . ../tests/web
+format: web/node_modules/.package-lock.json ## format every C file and the dashboard
 	$(Q)clang-format -i $(FORMATTED)
-format-check:
+	$(Q)$(PRETTIER) --write
+format-check: web/node_modules/.package-lock.json
 	$(Q)clang-format --dry-run -Werror $(FORMATTED)
+	$(Q)$(PRETTIER) --check
 
 # ---------------------------------------------------------------- install
 VERSION := 0.1.0

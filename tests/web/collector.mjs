@@ -29,8 +29,11 @@ export class Target {
 export class Collector {
 	/* Attached and serving: the URL, with its token, was printed. */
 	static async attach(pid) {
-		const child = spawn(join(BUILD, 'mmviz-bpf'), ['-p', String(pid), '--listen', '127.0.0.1:0'],
-			{ stdio: ['ignore', 'pipe', 'pipe'] });
+		const child = spawn(
+			join(BUILD, 'mmviz-bpf'),
+			['-p', String(pid), '--listen', '127.0.0.1:0'],
+			{ stdio: ['ignore', 'pipe', 'pipe'] },
+		);
 		const collector = new Collector(child);
 		collector.url = await collector.printedUrl();
 		return collector;
@@ -39,7 +42,9 @@ export class Collector {
 	constructor(child) {
 		this.child = child;
 		this.output = '';
-		this.ended = new Promise((resolve) => child.once('exit', (code, signal) => resolve(signal ?? code)));
+		this.ended = new Promise((resolve) =>
+			child.once('exit', (code, signal) => resolve(signal ?? code)),
+		);
 		for (const stream of [child.stdout, child.stderr])
 			stream.on('data', (text) => (this.output += text));
 	}

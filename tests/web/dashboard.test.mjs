@@ -4,7 +4,16 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { load } from '../../web/dev/bundle.mjs';
-import { assertAccessible, assertFits, Browser, colours, mapPixels, mapShown, SCREENSHOTS, waitFor } from './browser.mjs';
+import {
+	assertAccessible,
+	assertFits,
+	Browser,
+	colours,
+	mapPixels,
+	mapShown,
+	SCREENSHOTS,
+	waitFor,
+} from './browser.mjs';
 import { Collector, Target } from './collector.mjs';
 
 const { format } = await load(['format']);
@@ -13,7 +22,16 @@ let browser, target, collector, page;
 
 before(async () => {
 	if (skip) return;
-	target = Target.start('--pattern', 'mixed', '--rate', '20k', '--live-blocks', '300k', '--seconds', '170');
+	target = Target.start(
+		'--pattern',
+		'mixed',
+		'--rate',
+		'20k',
+		'--live-blocks',
+		'300k',
+		'--seconds',
+		'170',
+	);
 	await new Promise((resolve) => setTimeout(resolve, 1500));
 	collector = await Collector.attach(target.child.pid);
 	browser = await Browser.open();
@@ -48,54 +66,90 @@ test('the token leaves the address bar', { skip }, async () => {
 test('numbers move while the target works', { skip }, async () => {
 	assert.equal(await page.getByTestId('trust').textContent(), '●exact');
 	const seen = wholeNumber(await page.getByTestId('seen').textContent());
-	await waitFor(async () => wholeNumber(await page.getByTestId('seen').textContent()) > seen + 1000);
+	await waitFor(
+		async () => wholeNumber(await page.getByTestId('seen').textContent()) > seen + 1000,
+	);
 });
 
-test('numbers agree with the summary, and contexts with the total, when the target holds still', { skip }, async () => {
-	target.signal('SIGSTOP');
-	try {
-		let said;
-		await waitFor(async () => {
-			const before = await summary();
-			await page.waitForTimeout(600);
-			said = await summary();
-			return before.events_seen === said.events_seen;
-		}, 'the collector still sees events of a stopped target');
-		await page.waitForTimeout(400);
-		assert.equal(wholeNumber(await tile('blocks')), said.live_blocks);
-		assert.equal(await tile('live'), format.bytes(said.live_bytes));
-		assert.equal(await tile('peak'), format.bytes(said.peak_live_bytes));
-		assert.equal(wholeNumber(await page.getByTestId('seen').textContent()), said.events_seen);
-		const rows = await page.locator('.side tbody tr td:nth-child(3)').allTextContents();
-		assert.equal(rows.map(wholeNumber).reduce((sum, blocks) => sum + blocks, 0), said.live_blocks);
-		await page.keyboard.press('3');
-		const cards = await page.locator('.card').evaluateAll((list) => list.map((card) => [
-			card.querySelector('header b').textContent,
-			[...card.querySelectorAll('.facts > div')].find((fact) => fact.textContent.startsWith('live blocks')).querySelector('dd').textContent,
-		]));
-		assert.deepEqual(cards.map(([name, blocks]) => [name, wholeNumber(blocks)]),
-			said.arenas.map(({ name, live_blocks }) => [name, live_blocks]));
-	} finally {
-		target.signal('SIGCONT');
-		await page.keyboard.press('1');
-	}
-});
+test(
+	'numbers agree with the summary, and contexts with the total, when the target holds still',
+	{ skip },
+	async () => {
+		target.signal('SIGSTOP');
+		try {
+			let said;
+			await waitFor(async () => {
+				const before = await summary();
+				await page.waitForTimeout(600);
+				said = await summary();
+				return before.events_seen === said.events_seen;
+			}, 'the collector still sees events of a stopped target');
+			await page.waitForTimeout(400);
+			assert.equal(wholeNumber(await tile('blocks')), said.live_blocks);
+			assert.equal(await tile('live'), format.bytes(said.live_bytes));
+			assert.equal(await tile('peak'), format.bytes(said.peak_live_bytes));
+			assert.equal(
+				wholeNumber(await page.getByTestId('seen').textContent()),
+				said.events_seen,
+			);
+			const rows = await page.locator('.side tbody tr td:nth-child(3)').allTextContents();
+			assert.equal(
+				rows.map(wholeNumber).reduce((sum, blocks) => sum + blocks, 0),
+				said.live_blocks,
+			);
+			await page.keyboard.press('3');
+			const cards = await page
+				.locator('.card')
+				.evaluateAll((list) =>
+					list.map((card) => [
+						card.querySelector('header b').textContent,
+						[...card.querySelectorAll('.facts > div')]
+							.find((fact) => fact.textContent.startsWith('live blocks'))
+							.querySelector('dd').textContent,
+					]),
+				);
+			assert.deepEqual(
+				cards.map(([name, blocks]) => [name, wholeNumber(blocks)]),
+				said.arenas.map(({ name, live_blocks }) => [name, live_blocks]),
+			);
+		} finally {
+			target.signal('SIGCONT');
+			await page.keyboard.press('1');
+		}
+	},
+);
 
 test('the map is drawn in the colours of its contexts and moves', { skip }, async () => {
 	await mapShown(page);
-	const wanted = await page.locator('.side tbody tr .swatch').first().evaluate((swatch) => getComputedStyle(swatch).backgroundColor);
+	const wanted = await page
+		.locator('.side tbody tr .swatch')
+		.first()
+		.evaluate((swatch) => getComputedStyle(swatch).backgroundColor);
 	const unit = wanted.startsWith('color(') ? 255 : 1;
 	const [red, green, blue] = wanted.match(/[\d.]+/g).map((channel) => channel * unit);
-	await waitFor(async () => [...(await colours(page)).keys()].some((colour) =>
-		Math.hypot((colour & 255) - red, ((colour >> 8) & 255) - green, ((colour >> 16) & 255) - blue) < 60),
-		`nothing on the map is near ${wanted}, the colour of the biggest context`);
+	await waitFor(
+		async () =>
+			[...(await colours(page)).keys()].some(
+				(colour) =>
+					Math.hypot(
+						(colour & 255) - red,
+						((colour >> 8) & 255) - green,
+						((colour >> 16) & 255) - blue,
+					) < 60,
+			),
+		`nothing on the map is near ${wanted}, the colour of the biggest context`,
+	);
 	await shoot('dark');
 	await assertFits(page, 'map');
 });
 
 test('hovering names a block, a click tells all of it', { skip }, async () => {
 	await page.mouse.move(500, 330);
-	for (let i = 0; i < 40 && !(await page.evaluate(() => location.hash)).includes('scale=/6'); i++) {
+	for (
+		let i = 0;
+		i < 40 && !(await page.evaluate(() => location.hash)).includes('scale=/6');
+		i++
+	) {
 		await page.keyboard.press('w');
 		await page.waitForTimeout(30);
 	}
@@ -112,8 +166,13 @@ test('hovering names a block, a click tells all of it', { skip }, async () => {
 	}, `no block under the pointer; last tip: ${text}`);
 	const address = await page.locator('.tip .mono').first().textContent();
 	const { arenas } = await summary();
-	assert.ok(arenas.some(({ base, capacity_bytes }) => Number(address) >= Number(base) &&
-		Number(address) < Number(base) + capacity_bytes), address);
+	assert.ok(
+		arenas.some(
+			({ base, capacity_bytes }) =>
+				Number(address) >= Number(base) && Number(address) < Number(base) + capacity_bytes,
+		),
+		address,
+	);
 	await page.mouse.down();
 	await page.mouse.up();
 	await page.waitForSelector('.block .cell');
@@ -127,7 +186,10 @@ test('hovering names a block, a click tells all of it', { skip }, async () => {
 });
 
 test('every view is there, accessible, in both themes', { skip }, async () => {
-	for (const [key, name] of [['2', 'contexts'], ['3', 'fragmentation']]) {
+	for (const [key, name] of [
+		['2', 'contexts'],
+		['3', 'fragmentation'],
+	]) {
 		await page.keyboard.press(key);
 		await page.waitForTimeout(200);
 		await assertAccessible(page, name);
@@ -138,7 +200,10 @@ test('every view is there, accessible, in both themes', { skip }, async () => {
 	await mapShown(page);
 	const dark = await groundBrightness();
 	await page.keyboard.press('t');
-	await waitFor(async () => (await groundBrightness()) > dark + 150, 'the map stays dark in the light theme');
+	await waitFor(
+		async () => (await groundBrightness()) > dark + 150,
+		'the map stays dark in the light theme',
+	);
 	await page.waitForTimeout(300);
 	await assertAccessible(page, 'map, light');
 	await shoot('light');
@@ -155,7 +220,10 @@ test('script, style and layout leave a core mostly idle', { skip }, async () => 
 	await devtools.send('Performance.enable');
 	const spent = async () => {
 		const { metrics } = await devtools.send('Performance.getMetrics');
-		return metrics.filter(({ name }) => ['ScriptDuration', 'LayoutDuration', 'RecalcStyleDuration'].includes(name))
+		return metrics
+			.filter(({ name }) =>
+				['ScriptDuration', 'LayoutDuration', 'RecalcStyleDuration'].includes(name),
+			)
 			.reduce((sum, { value }) => sum + value, 0);
 	};
 	const before = await spent();
@@ -166,7 +234,10 @@ test('script, style and layout leave a core mostly idle', { skip }, async () => 
 
 test('the end of the target is said, and everything stays', { skip }, async () => {
 	target.signal('SIGKILL');
-	await waitFor(async () => (await page.getByTestId('trust').textContent()).includes('post mortem'), 'no word of the end');
+	await waitFor(
+		async () => (await page.getByTestId('trust').textContent()).includes('post mortem'),
+		'no word of the end',
+	);
 	assert.match(await page.getByTestId('trust').textContent(), /killed by SIGKILL/);
 	assert.ok((await colours(page)).size > 3, 'the picture is gone');
 	assert.equal(wholeNumber(await tile('blocks')), (await summary()).live_blocks);

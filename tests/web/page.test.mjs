@@ -4,7 +4,15 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import * as encode from '../../web/dev/encode.mjs';
 import { startServer } from '../../web/dev/server.mjs';
-import { assertAccessible, assertFits, Browser, colours, mapPixels, mapShown, waitFor } from './browser.mjs';
+import {
+	assertAccessible,
+	assertFits,
+	Browser,
+	colours,
+	mapPixels,
+	mapShown,
+	waitFor,
+} from './browser.mjs';
 
 const SMALL = { scale: 0.6 };
 let browser;
@@ -48,16 +56,24 @@ onPage('every view is accessible in both themes', async (page) => {
 	}
 });
 
-for (const [width, height] of [[1280, 720], [1440, 900], [1920, 1080]]) {
-	onPage(`everything fits at ${width}x${height}`, async (page) => {
-		await page.setViewportSize({ width, height });
-		await mapShown(page);
-		for (const view of ['1', '2', '3']) {
-			await page.keyboard.press(view);
-			await page.waitForTimeout(50);
-			await assertFits(page, `view ${view}`);
-		}
-	}, { server: { scale: 8 } });
+for (const [width, height] of [
+	[1280, 720],
+	[1440, 900],
+	[1920, 1080],
+]) {
+	onPage(
+		`everything fits at ${width}x${height}`,
+		async (page) => {
+			await page.setViewportSize({ width, height });
+			await mapShown(page);
+			for (const view of ['1', '2', '3']) {
+				await page.keyboard.press(view);
+				await page.waitForTimeout(50);
+				await assertFits(page, `view ${view}`);
+			}
+		},
+		{ server: { scale: 8 } },
+	);
 }
 
 onPage('a lost connection freezes the picture and comes back by itself', async (page, server) => {
@@ -65,13 +81,17 @@ onPage('a lost connection freezes the picture and comes back by itself', async (
 	const live = await page.getByTestId('tile-live').textContent();
 	const port = Number(new URL(server.url).port);
 	await server.close();
-	await page.waitForFunction(() => document.querySelector('[data-testid=trust]').textContent.includes('frozen'));
+	await page.waitForFunction(() =>
+		document.querySelector('[data-testid=trust]').textContent.includes('frozen'),
+	);
 	assert.notEqual(live, '–');
 	assert.ok((await page.getByTestId('tile-live').textContent()) !== '–', 'the last numbers stay');
 	assert.ok((await colours(page)).size > 3, 'the last picture stays');
 	const again = await startServer({ ...SMALL, port });
 	try {
-		await page.waitForFunction(() => document.querySelector('[data-testid=trust]').textContent.includes('exact'));
+		await page.waitForFunction(() =>
+			document.querySelector('[data-testid=trust]').textContent.includes('exact'),
+		);
 		await mapShown(page);
 	} finally {
 		await again.close();
@@ -79,11 +99,17 @@ onPage('a lost connection freezes the picture and comes back by itself', async (
 	page.faults = page.faults.filter((text) => !text.includes('WebSocket connection'));
 });
 
-onPage('a target without arenas says what will bring one', async (page) => {
-	await page.waitForSelector('.blank strong');
-	await waitFor(async () => (await page.locator('.blank strong').textContent()) === 'No arena');
-	await assertAccessible(page, 'no arenas');
-}, { server: { arenas: 0 } });
+onPage(
+	'a target without arenas says what will bring one',
+	async (page) => {
+		await page.waitForSelector('.blank strong');
+		await waitFor(
+			async () => (await page.locator('.blank strong').textContent()) === 'No arena',
+		);
+		await assertAccessible(page, 'no arenas');
+	},
+	{ server: { arenas: 0 } },
+);
 
 onPage('a dead target leaves its heap behind', async (page, server) => {
 	await mapShown(page);
@@ -113,13 +139,16 @@ onPage('notices come, stay when they are errors, and go when dismissed', async (
 	assert.equal(await page.getByRole('alert').count(), 0);
 });
 
-onPage('a message that cannot be read is reported, and the next one is drawn', async (page, server) => {
-	await mapShown(page);
-	server.send(new Uint8Array(16));
-	await page.getByRole('alert').getByText('not an mmviz message').waitFor();
-	const before = await page.getByTestId('seen').textContent();
-	await waitFor(async () => (await page.getByTestId('seen').textContent()) !== before);
-});
+onPage(
+	'a message that cannot be read is reported, and the next one is drawn',
+	async (page, server) => {
+		await mapShown(page);
+		server.send(new Uint8Array(16));
+		await page.getByRole('alert').getByText('not an mmviz message').waitFor();
+		const before = await page.getByTestId('seen').textContent();
+		await waitFor(async () => (await page.getByTestId('seen').textContent()) !== before);
+	},
+);
 
 // Both painters, on a heap that does not change: the picture must be the same.
 test('without WebGL2 the same picture is painted on a 2D canvas', async () => {
@@ -132,11 +161,19 @@ test('without WebGL2 the same picture is painted on a 2D canvas', async () => {
 		};
 	};
 	try {
-		for (const hash of ['#colour=context', '#colour=age', '#colour=occupancy', '#colour=state', '#first=40000&scale=/8&arena=1']) {
+		for (const hash of [
+			'#colour=context',
+			'#colour=age',
+			'#colour=occupancy',
+			'#colour=state',
+			'#first=40000&scale=/8&arena=1',
+		]) {
 			const pictures = [];
 			for (const init of [undefined, without]) {
 				const page = await browser.page(server.url + hash, { init });
-				await page.waitForFunction(() => document.querySelectorAll('.side tbody tr').length > 0);
+				await page.waitForFunction(
+					() => document.querySelectorAll('.side tbody tr').length > 0,
+				);
 				await page.waitForTimeout(600);
 				const painter = await page.locator('.stage').getAttribute('data-painter');
 				assert.equal(painter, init ? '2D canvas' : 'WebGL2');
@@ -147,8 +184,16 @@ test('without WebGL2 the same picture is painted on a 2D canvas', async () => {
 			const [a, b] = pictures.map(({ pixels }) => pixels);
 			let differing = 0;
 			for (let i = 0; i < a.length; i += 4)
-				if (Math.max(...[0, 1, 2].map((channel) => Math.abs(a[i + channel] - b[i + channel]))) > 3) differing++;
-			assert.ok(differing < a.length / 4 / 200, `${hash}: ${differing} of ${a.length / 4} pixels differ`);
+				if (
+					Math.max(
+						...[0, 1, 2].map((channel) => Math.abs(a[i + channel] - b[i + channel])),
+					) > 3
+				)
+					differing++;
+			assert.ok(
+				differing < a.length / 4 / 200,
+				`${hash}: ${differing} of ${a.length / 4} pixels differ`,
+			);
 		}
 	} finally {
 		await server.close();
@@ -174,7 +219,9 @@ onPage('keys: views, zoom, pan, cursor, filter, help', async (page) => {
 	assert.equal(await hash(page, 'first'), '0');
 	await page.keyboard.press('ArrowRight');
 	await page.waitForSelector('.block');
-	await waitFor(async () => (await page.locator('p.unseen[role=status]').textContent()).length > 0);
+	await waitFor(
+		async () => (await page.locator('p.unseen[role=status]').textContent()).length > 0,
+	);
 	await page.keyboard.press('Escape');
 	assert.equal(await page.locator('.block').count(), 0);
 	await page.keyboard.press('f');
@@ -183,24 +230,39 @@ onPage('keys: views, zoom, pan, cursor, filter, help', async (page) => {
 	await page.waitForSelector('dialog[open]');
 });
 
-onPage('of five hundred contexts only those in sight are made', async (page) => {
-	await mapShown(page);
-	for (const view of ['1', '2']) {
-		await page.keyboard.press(view);
-		const table = page.getByRole('group', { name: 'Table of contexts' });
-		await waitFor(async () => (await table.locator('table').getAttribute('aria-rowcount')) === '501');
-		assert.ok((await table.locator('tbody tr').count()) < 70);
-		await table.evaluate((element) => (element.scrollTop = element.scrollHeight));
-		await table.getByText('handler 499', { exact: true }).waitFor();
-		const { top, bottom, rows } = await table.evaluate((element) => {
-			const last = [...element.querySelectorAll('tbody tr')].at(-1).getBoundingClientRect();
-			return { top: last.top, bottom: last.bottom - element.getBoundingClientRect().bottom, rows: element.scrollHeight };
-		});
-		assert.ok(top > 0 && Math.abs(bottom) < 2, `the last row ends ${bottom} pixels below the table`);
-		assert.ok(rows >= 500 * 28);
-		await assertAccessible(page, `view ${view} with many contexts`);
-	}
-}, { server: { contexts: 500 } });
+onPage(
+	'of five hundred contexts only those in sight are made',
+	async (page) => {
+		await mapShown(page);
+		for (const view of ['1', '2']) {
+			await page.keyboard.press(view);
+			const table = page.getByRole('group', { name: 'Table of contexts' });
+			await waitFor(
+				async () => (await table.locator('table').getAttribute('aria-rowcount')) === '501',
+			);
+			assert.ok((await table.locator('tbody tr').count()) < 70);
+			await table.evaluate((element) => (element.scrollTop = element.scrollHeight));
+			await table.getByText('handler 499', { exact: true }).waitFor();
+			const { top, bottom, rows } = await table.evaluate((element) => {
+				const last = [...element.querySelectorAll('tbody tr')]
+					.at(-1)
+					.getBoundingClientRect();
+				return {
+					top: last.top,
+					bottom: last.bottom - element.getBoundingClientRect().bottom,
+					rows: element.scrollHeight,
+				};
+			});
+			assert.ok(
+				top > 0 && Math.abs(bottom) < 2,
+				`the last row ends ${bottom} pixels below the table`,
+			);
+			assert.ok(rows >= 500 * 28);
+			await assertAccessible(page, `view ${view} with many contexts`);
+		}
+	},
+	{ server: { contexts: 500 } },
+);
 
 onPage('mouse: a drag selects a range, F zooms into it, a double click shows all', async (page) => {
 	await mapShown(page);
@@ -218,12 +280,16 @@ onPage('mouse: a drag selects a range, F zooms into it, a double click shows all
 	assert.equal(await page.locator('.range-note').count(), 0);
 });
 
-onPage('a link opens the same look', async (page) => {
-	await mapShown(page);
-	assert.equal(await page.getByRole('button', { name: 'cache', pressed: true }).count(), 1);
-	assert.equal(await page.getByRole('button', { name: 'age', pressed: true }).count(), 1);
-	assert.equal(await hash(page, 'scale'), '2');
-}, { hash: '#v=1&view=map&arena=2&first=4096&scale=2&colour=age' });
+onPage(
+	'a link opens the same look',
+	async (page) => {
+		await mapShown(page);
+		assert.equal(await page.getByRole('button', { name: 'cache', pressed: true }).count(), 1);
+		assert.equal(await page.getByRole('button', { name: 'age', pressed: true }).count(), 1);
+		assert.equal(await hash(page, 'scale'), '2');
+	},
+	{ hash: '#v=1&view=map&arena=2&first=4096&scale=2&colour=age' },
+);
 
 onPage('pause holds the picture while the numbers go on', async (page) => {
 	await mapShown(page);
@@ -236,5 +302,8 @@ onPage('pause holds the picture while the numbers go on', async (page) => {
 	assert.ok(before.pixels.equals((await mapPixels(page)).pixels), 'the picture moved');
 	assert.notEqual(await page.getByTestId('seen').textContent(), seen);
 	await page.keyboard.press(' ');
-	await waitFor(async () => !before.pixels.equals((await mapPixels(page)).pixels), 'the picture stays');
+	await waitFor(
+		async () => !before.pixels.equals((await mapPixels(page)).pixels),
+		'the picture stays',
+	);
 });

@@ -9,11 +9,18 @@ const source = (name) => fileURLToPath(new URL(`../src/${name}.ts`, import.meta.
 export async function load(names) {
 	const { outputFiles } = await build({
 		stdin: {
-			contents: names.map((name) => `export * as ${basename(name)} from ${JSON.stringify(source(name))};`)
+			contents: names
+				.map(
+					(name) => `export * as ${basename(name)} from ${JSON.stringify(source(name))};`,
+				)
 				.join('\n'),
 			resolveDir: fileURLToPath(new URL('..', import.meta.url)),
 		},
-		bundle: true, write: false, format: 'esm', platform: 'node', logLevel: 'warning',
+		bundle: true,
+		write: false,
+		format: 'esm',
+		platform: 'node',
+		logLevel: 'warning',
 	});
 	const code = Buffer.from(outputFiles[0].contents).toString('base64');
 	return import(`data:text/javascript;base64,${code}`);

@@ -1,8 +1,19 @@
 // Messages of the wire protocol (user/serve/WIRE.md), written. The round-trip partner of
 // src/wire.ts in tests and the voice of the development server; the collector has its own, in C.
 
-const TYPES = { hello: 1, totals: 2, arenas: 3, contexts: 4, names: 5, timeline: 6, marks: 7,
-	map: 8, blocks: 9, block: 10, notice: 11 };
+const TYPES = {
+	hello: 1,
+	totals: 2,
+	arenas: 3,
+	contexts: 4,
+	names: 5,
+	timeline: 6,
+	marks: 7,
+	map: 8,
+	blocks: 9,
+	block: 10,
+	notice: 11,
+};
 const utf8 = new TextEncoder();
 
 /** A header, then columns (typed arrays), each from a multiple of 8 on. */
@@ -21,8 +32,9 @@ export function message(type, count, at_ms, columns) {
 	header.setUint16(2, TYPES[type], true);
 	header.setUint32(4, count, true);
 	header.setFloat64(8, at_ms, true);
-	columns.forEach((column, i) => bytes.set(
-		new Uint8Array(column.buffer, column.byteOffset, column.byteLength), starts[i]));
+	columns.forEach((column, i) =>
+		bytes.set(new Uint8Array(column.buffer, column.byteOffset, column.byteLength), starts[i]),
+	);
 	return bytes;
 }
 
@@ -44,35 +56,62 @@ export function totals(names, row, at_ms) {
 	return message('totals', names.length, at_ms, [Float64Array.from(names, (name) => row[name])]);
 }
 export function arenas(names, rows, at_ms) {
-	return message('arenas', rows.length, at_ms,
-		[...names.map((name) => f64(rows, name)), ...texts(rows.map(({ name }) => name))]);
+	return message('arenas', rows.length, at_ms, [
+		...names.map((name) => f64(rows, name)),
+		...texts(rows.map(({ name }) => name)),
+	]);
 }
 export function contexts(names, rows, at_ms) {
-	return message('contexts', rows.length, at_ms, [...names.map((name) => f64(rows, name)),
-		Uint32Array.from(rows, ({ id }) => id), Uint32Array.from(rows, ({ kind }) => kind)]);
+	return message('contexts', rows.length, at_ms, [
+		...names.map((name) => f64(rows, name)),
+		Uint32Array.from(rows, ({ id }) => id),
+		Uint32Array.from(rows, ({ kind }) => kind),
+	]);
 }
 export function names(map, at_ms = 0) {
-	return message('names', map.size, at_ms,
-		[Uint32Array.from(map.keys()), ...texts([...map.values()])]);
+	return message('names', map.size, at_ms, [
+		Uint32Array.from(map.keys()),
+		...texts([...map.values()]),
+	]);
 }
 export function timeline(columnNames, points, at_ms) {
-	return message('timeline', points.length, at_ms, columnNames.map((name) => f64(points, name)));
+	return message(
+		'timeline',
+		points.length,
+		at_ms,
+		columnNames.map((name) => f64(points, name)),
+	);
 }
 export function marks(rows, at_ms = 0) {
-	return message('marks', rows.length, at_ms,
-		[f64(rows, 'at_ms'), ...texts(rows.map(({ text }) => text))]);
+	return message('marks', rows.length, at_ms, [
+		f64(rows, 'at_ms'),
+		...texts(rows.map(({ text }) => text)),
+	]);
 }
 export function map(window, columns, at_ms) {
 	const { request, arena_id, first_place, places_per_texel } = window;
-	return message('map', columns.kind.length, at_ms,
-		[Uint32Array.of(request, arena_id, first_place, places_per_texel), columns.context,
-			columns.live, columns.header, columns.cached, columns.free, columns.kind,
-			columns.age, columns.blocks]);
+	return message('map', columns.kind.length, at_ms, [
+		Uint32Array.of(request, arena_id, first_place, places_per_texel),
+		columns.context,
+		columns.live,
+		columns.header,
+		columns.cached,
+		columns.free,
+		columns.kind,
+		columns.age,
+		columns.blocks,
+	]);
 }
 export function blocks(window, columns, at_ms) {
 	const { request, arena_id, first_place, places } = window;
-	return message('blocks', columns.cell_place.length, at_ms,
-		[Uint32Array.of(request, arena_id, first_place, places), columns.cell_place,
-			columns.cell_places, columns.bytes, columns.context, columns.age_ms, columns.life,
-			columns.flags]);
+	return message('blocks', columns.cell_place.length, at_ms, [
+		Uint32Array.of(request, arena_id, first_place, places),
+		columns.cell_place,
+		columns.cell_places,
+		columns.bytes,
+		columns.context,
+		columns.age_ms,
+		columns.life,
+		columns.flags,
+	]);
 }

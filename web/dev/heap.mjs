@@ -16,17 +16,75 @@ export function random(seed) {
 	};
 }
 
-export const CONTEXTS = new Map([[0, 'untagged'], [1, 'GET /api/data'], [2, 'session cache'],
-	[3, 'response'], [4, 'route table'], [5, 'tls buffers'], [6, 'log lines'],
-	[7, 'parse_row (table.c:118)'], [8, 'json_string']]);
+export const CONTEXTS = new Map([
+	[0, 'untagged'],
+	[1, 'GET /api/data'],
+	[2, 'session cache'],
+	[3, 'response'],
+	[4, 'route table'],
+	[5, 'tls buffers'],
+	[6, 'log lines'],
+	[7, 'parse_row (table.c:118)'],
+	[8, 'json_string'],
+]);
 
 // Kinds of spans: cell size in places, spans in a row, contexts with weights, share that is live.
 const REGIMES = [
-	{ cell: [5, 9], mix: [[1, 0.66], [3, 0.28], [6, 0.06]], live: 0.88, share: 0.22, churn: 0.3 },
-	{ cell: [12, 30], mix: [[2, 0.72], [1, 0.12], [4, 0.1], [7, 0.06]], live: 0.86, share: 0.28, churn: 0.02 },
-	{ cell: [20, 70], mix: [[4, 0.6], [3, 0.25], [8, 0.15]], live: 0.72, share: 0.14, churn: 0.03 },
-	{ cell: [512, 4096], mix: [[5, 0.8], [7, 0.2]], live: 0.68, share: 0.16, churn: 0.01 },
-	{ cell: [3, 8], mix: [[6, 0.6], [8, 0.3], [0, 0.1]], live: 0.48, share: 0.2, churn: 0.5 },
+	{
+		cell: [5, 9],
+		mix: [
+			[1, 0.66],
+			[3, 0.28],
+			[6, 0.06],
+		],
+		live: 0.88,
+		share: 0.22,
+		churn: 0.3,
+	},
+	{
+		cell: [12, 30],
+		mix: [
+			[2, 0.72],
+			[1, 0.12],
+			[4, 0.1],
+			[7, 0.06],
+		],
+		live: 0.86,
+		share: 0.28,
+		churn: 0.02,
+	},
+	{
+		cell: [20, 70],
+		mix: [
+			[4, 0.6],
+			[3, 0.25],
+			[8, 0.15],
+		],
+		live: 0.72,
+		share: 0.14,
+		churn: 0.03,
+	},
+	{
+		cell: [512, 4096],
+		mix: [
+			[5, 0.8],
+			[7, 0.2],
+		],
+		live: 0.68,
+		share: 0.16,
+		churn: 0.01,
+	},
+	{
+		cell: [3, 8],
+		mix: [
+			[6, 0.6],
+			[8, 0.3],
+			[0, 0.1],
+		],
+		live: 0.48,
+		share: 0.2,
+		churn: 0.5,
+	},
 ];
 
 function pick(mix, roll) {
@@ -101,9 +159,16 @@ export class Arena {
 	}
 
 	texels(first, places_per_texel, count, now_ms) {
-		const out = { context: new Uint32Array(count).fill(NO_CONTEXT), live: new Uint8Array(count),
-			header: new Uint8Array(count), cached: new Uint8Array(count), free: new Uint8Array(count),
-			kind: new Uint8Array(count), age: new Uint8Array(count).fill(255), blocks: new Uint16Array(count) };
+		const out = {
+			context: new Uint32Array(count).fill(NO_CONTEXT),
+			live: new Uint8Array(count),
+			header: new Uint8Array(count),
+			cached: new Uint8Array(count),
+			free: new Uint8Array(count),
+			kind: new Uint8Array(count),
+			age: new Uint8Array(count).fill(255),
+			blocks: new Uint16Array(count),
+		};
 		const live = new Float64Array(count);
 		const cached = new Float64Array(count);
 		const never = new Float64Array(count);
@@ -118,7 +183,11 @@ export class Arena {
 			}
 		};
 		const last = first + count * places_per_texel;
-		for (let i = this.firstBehind(first); i < this.starts.length && this.starts[i] < last; i++) {
+		for (
+			let i = this.firstBehind(first);
+			i < this.starts.length && this.starts[i] < last;
+			i++
+		) {
 			const begins = Math.floor((this.starts[i] - first) / places_per_texel);
 			if (begins >= 0) out.blocks[begins]++;
 			const age = Math.floor(Math.log2(Math.max(1, now_ms - this.born_ms[i])));
@@ -141,9 +210,18 @@ export class Arena {
 			out.live[i] = share(live[i] * 0.9);
 			out.header[i] = share(live[i] * 0.1);
 			out.cached[i] = share(cached[i]);
-			out.kind[i] = place >= this.frontier ? KIND.untouched : place < UNIT_PLACES * 8 ? KIND.meta
-				: live[i] && live[i] >= cached[i] && live[i] >= never[i] ? KIND.live
-				: cached[i] > never[i] ? KIND.cached : never[i] ? KIND.unused : KIND.free;
+			out.kind[i] =
+				place >= this.frontier
+					? KIND.untouched
+					: place < UNIT_PLACES * 8
+						? KIND.meta
+						: live[i] && live[i] >= cached[i] && live[i] >= never[i]
+							? KIND.live
+							: cached[i] > never[i]
+								? KIND.cached
+								: never[i]
+									? KIND.unused
+									: KIND.free;
 			if (out.kind[i] === KIND.free) out.free[i] = 255;
 		}
 		return out;
@@ -152,12 +230,18 @@ export class Arena {
 	blocksIn(first, places, now_ms) {
 		const from = this.firstBehind(first);
 		let to = from;
-		while (to < this.starts.length && this.starts[to] < first + places && to - from < 50_000) to++;
+		while (to < this.starts.length && this.starts[to] < first + places && to - from < 50_000)
+			to++;
 		const slice = (list, type, of = (value) => value) => type.from(list.slice(from, to), of);
-		return { cell_place: slice(this.starts, Uint32Array), cell_places: slice(this.lengths, Uint32Array),
-			bytes: slice(this.bytes, Uint32Array), context: slice(this.context, Uint32Array),
+		return {
+			cell_place: slice(this.starts, Uint32Array),
+			cell_places: slice(this.lengths, Uint32Array),
+			bytes: slice(this.bytes, Uint32Array),
+			context: slice(this.context, Uint32Array),
 			age_ms: slice(this.born_ms, Uint32Array, (born) => Math.max(0, now_ms - born)),
-			life: slice(this.life, Uint8Array), flags: slice(this.churn, Uint8Array, (churn) => (churn < 0.02 ? 2 : 0)) };
+			life: slice(this.life, Uint8Array),
+			flags: slice(this.churn, Uint8Array, (churn) => (churn < 0.02 ? 2 : 0)),
+		};
 	}
 
 	blockAt(place) {
@@ -167,7 +251,13 @@ export class Arena {
 
 	// Sums over all blocks, for the arena table and the contexts.
 	sums() {
-		const sums = { live_blocks: 0, live_bytes: 0, header_bytes: 0, padding_bytes: 0, cached_bytes: 0 };
+		const sums = {
+			live_blocks: 0,
+			live_bytes: 0,
+			header_bytes: 0,
+			padding_bytes: 0,
+			cached_bytes: 0,
+		};
 		const byContext = new Map();
 		for (let i = 0; i < this.starts.length; i++) {
 			if (this.life[i] !== LIVE) {

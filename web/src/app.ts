@@ -6,11 +6,18 @@
 import { computed, effect, signal } from '@preact/signals';
 import { Choices } from './choices';
 import {
-	clamp, createLayout, fit, type Layout, leadingMetaPlaces, PLACE_BYTES, windowOf, withScale,
+	clamp,
+	createLayout,
+	fit,
+	type Layout,
+	leadingMetaPlaces,
+	PLACE_BYTES,
+	windowOf,
+	withScale,
 } from './layout';
 import { Socket } from './socket';
 import { Store } from './store';
-import type { Arena, Message } from './wire';
+import type { Arena } from './wire';
 
 const MAP_REQUEST_EVERY_MS = 30;
 const SELECTION_REFRESH_MS = 1000;
@@ -24,33 +31,38 @@ export const choices = new Choices();
 const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
 const socket = new Socket(`${scheme}://${location.host}/ws`, {
 	opened: () => (store.connection.value = { state: 'open' }),
-	received: receive,
+	received: (message) => store.apply(message),
 	lost: (reason, retry_in_ms) => {
 		const now = Date.now();
 		const before = store.connection.value;
 		const since_ms = before.state === 'lost' ? before.since_ms : now;
-		store.connection.value = { state: 'lost', since_ms, retry_at_ms: now + retry_in_ms, reason };
+		store.connection.value = {
+			state: 'lost',
+			since_ms,
+			retry_at_ms: now + retry_in_ms,
+			reason,
+		};
 	},
-	failed: (error) => store.notify({
-		level: 'error',
-		text: `A message from the collector could not be read: ${(error as Error).message}`,
-	}),
+	failed: (error) =>
+		store.notify({
+			level: 'error',
+			text: `A message from the collector could not be read: ${(error as Error).message}`,
+		}),
 });
-
-function receive(message: Message): void {
-	store.apply(message);
-}
 
 /* ---------------------------------------------------------------- what the map shows */
 
-export const arena = computed<Arena | null>(() =>
-	store.arenas.value?.find(({ id }) => id === choices.arena.value) ?? null);
+export const arena = computed<Arena | null>(
+	() => store.arenas.value?.find(({ id }) => id === choices.arena.value) ?? null,
+);
 
 /* Unless somebody chose: the arena that holds most, at that time. */
 effect(() => {
 	const arenas = store.arenas.value;
 	if (!arenas?.length || arenas.some(({ id }) => id === choices.arena.value)) return;
-	choices.arena.value = arenas.reduce((most, one) => one.live_bytes > most.live_bytes ? one : most).id;
+	choices.arena.value = arenas.reduce((most, one) =>
+		one.live_bytes > most.live_bytes ? one : most,
+	).id;
 });
 
 /* Canvas size in device pixels. */
@@ -70,18 +82,20 @@ effect(() => {
 	reach.value = { arena: arenaId.value, places: Math.ceil(used * TAIL) };
 });
 export const endPlace = computed(() =>
-	Math.min(reach.value.places, capacityPlaces.value || reach.value.places));
+	Math.min(reach.value.places, capacityPlaces.value || reach.value.places),
+);
 
 /* An arena begins with its metadata. Where that is much beside the rest, a fitting map begins behind
  * it, as soon as a first map has shown where it ends; one can always scroll up to it. */
 const origin = signal({ arena: null as number | null, place: 0 });
 effect(() => {
 	const { value: texels } = store.texels;
-	if (!texels || texels.arena_id !== arenaId.value || texels.arena_id === origin.peek().arena) return;
+	if (!texels || texels.arena_id !== arenaId.value || texels.arena_id === origin.peek().arena)
+		return;
 	const place = leadingMetaPlaces(texels);
 	if (place > usedPlaces.peek() * META_SHARE) origin.value = { arena: texels.arena_id, place };
 });
-const originPlace = computed(() => origin.value.arena === arenaId.value ? origin.value.place : 0);
+const originPlace = computed(() => (origin.value.arena === arenaId.value ? origin.value.place : 0));
 
 export const layout = computed<Layout>(() => {
 	const { width, height, ratio } = stageSize.value;
@@ -99,7 +113,12 @@ let mapTimer: ReturnType<typeof setTimeout> | null = null;
 function subscribeMap(): void {
 	mapTimer = null;
 	if (!arena.value || !stageSize.value.width) return;
-	socket.send({ type: 'map', request: ++request, arena: arena.value.id, ...windowOf(layout.value) });
+	socket.send({
+		type: 'map',
+		request: ++request,
+		arena: arena.value.id,
+		...windowOf(layout.value),
+	});
 }
 
 export function mapDrawn(mapRequest: number): void {

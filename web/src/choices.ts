@@ -13,9 +13,16 @@ export const VIEWS = ['map', 'contexts', 'arenas'] as const;
 export const COLOURS = ['context', 'age', 'state', 'occupancy'] as const;
 export type View = (typeof VIEWS)[number];
 export type Colour = (typeof COLOURS)[number];
-export type ContextSort = 'name' | 'live_bytes' | 'live_blocks' | 'peak_live_bytes' |
-	'allocations' | 'frees' | 'allocated_bytes' | 'allocations_per_second' |
-	'growth_bytes_per_second';
+export type ContextSort =
+	| 'name'
+	| 'live_bytes'
+	| 'live_blocks'
+	| 'peak_live_bytes'
+	| 'allocations'
+	| 'frees'
+	| 'allocated_bytes'
+	| 'allocations_per_second'
+	| 'growth_bytes_per_second';
 
 /* Where the map looks. Null: the whole arena. */
 export interface Spot {
@@ -92,5 +99,7 @@ function wholeNumber(text: string | null): number | null {
 function scaleFrom(text: string | null): Scale | null {
 	const match = /^(\/?)([1-9]\d{0,8})$/.exec(text ?? '');
 	if (!match) return null;
-	return match[1] ? { places: 1, pixels: Number(match[2]) } : { places: Number(match[2]), pixels: 1 };
+	return match[1]
+		? { places: 1, pixels: Number(match[2]) }
+		: { places: Number(match[2]), pixels: 1 };
 }

@@ -27,7 +27,10 @@ export interface Wasted {
 }
 
 export function isNotableGrowth(bytes_per_second: number, live_bytes: number): boolean {
-	return bytes_per_second >= Math.max(GROWING_BYTES_PER_SECOND, live_bytes * GROWING_SHARE_PER_SECOND);
+	return (
+		bytes_per_second >=
+		Math.max(GROWING_BYTES_PER_SECOND, live_bytes * GROWING_SHARE_PER_SECOND)
+	);
 }
 
 export function findGrowing(contexts: readonly Context[], live_bytes: number): Growing | null {
@@ -57,7 +60,9 @@ export function findWasted(arenas: readonly Arena[]): Wasted | null {
 	const taken_bytes = sum('live_bytes') + header_bytes + padding_bytes;
 	if (!taken_bytes) return null;
 	return {
-		taken_bytes, header_bytes, padding_bytes,
+		taken_bytes,
+		header_bytes,
+		padding_bytes,
 		share: (header_bytes + padding_bytes) / taken_bytes,
 		split_blocks: sum('split_blocks'),
 	};

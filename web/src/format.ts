@@ -94,13 +94,24 @@ export function offset(offset_bytes: number, step_bytes = 0): string {
 	const [value, unit] = scaled(offset_bytes, 1024, BYTE_UNITS);
 	const unit_bytes = 1024 ** BYTE_UNITS.indexOf(unit);
 	if (step_bytes > 0 && step_bytes < unit_bytes / 50) return '+0x' + offset_bytes.toString(16);
-	const text = step_bytes > 0 && step_bytes >= unit_bytes * 2 ? value.toFixed(0) : value.toFixed(2);
+	const text =
+		step_bytes > 0 && step_bytes >= unit_bytes * 2 ? value.toFixed(0) : value.toFixed(2);
 	return '+' + (text.includes('.') ? text.replace(/\.?0+$/, '') : text) + SPACE + unit;
 }
 
 const SIGNALS: Record<number, string> = {
-	1: 'SIGHUP', 2: 'SIGINT', 3: 'SIGQUIT', 4: 'SIGILL', 6: 'SIGABRT', 7: 'SIGBUS', 8: 'SIGFPE',
-	9: 'SIGKILL', 11: 'SIGSEGV', 13: 'SIGPIPE', 14: 'SIGALRM', 15: 'SIGTERM',
+	1: 'SIGHUP',
+	2: 'SIGINT',
+	3: 'SIGQUIT',
+	4: 'SIGILL',
+	6: 'SIGABRT',
+	7: 'SIGBUS',
+	8: 'SIGFPE',
+	9: 'SIGKILL',
+	11: 'SIGSEGV',
+	13: 'SIGPIPE',
+	14: 'SIGALRM',
+	15: 'SIGTERM',
 };
 
 /* What wait(2) says about the end of a process. */

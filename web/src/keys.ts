@@ -3,9 +3,24 @@
  */
 
 export type Command =
-	| 'view-1' | 'view-2' | 'view-3' | 'closer' | 'farther' | 'up' | 'down' | 'start' | 'fit'
-	| 'pause' | 'theme' | 'filter' | 'help' | 'escape'
-	| 'cursor-left' | 'cursor-right' | 'cursor-up' | 'cursor-down';
+	| 'view-1'
+	| 'view-2'
+	| 'view-3'
+	| 'closer'
+	| 'farther'
+	| 'up'
+	| 'down'
+	| 'start'
+	| 'fit'
+	| 'pause'
+	| 'theme'
+	| 'filter'
+	| 'help'
+	| 'escape'
+	| 'cursor-left'
+	| 'cursor-right'
+	| 'cursor-up'
+	| 'cursor-down';
 
 export interface Key {
 	key: string;
@@ -15,12 +30,30 @@ export interface Key {
 }
 
 const COMMANDS: Record<string, Command> = {
-	1: 'view-1', 2: 'view-2', 3: 'view-3',
-	w: 'closer', '+': 'closer', '=': 'closer', s: 'farther', '-': 'farther',
-	a: 'up', d: 'down', pageup: 'up', pagedown: 'down', 0: 'start', home: 'start',
-	f: 'fit', ' ': 'pause', t: 'theme', '/': 'filter', '?': 'help', escape: 'escape',
-	arrowleft: 'cursor-left', arrowright: 'cursor-right',
-	arrowup: 'cursor-up', arrowdown: 'cursor-down',
+	1: 'view-1',
+	2: 'view-2',
+	3: 'view-3',
+	w: 'closer',
+	'+': 'closer',
+	'=': 'closer',
+	s: 'farther',
+	'-': 'farther',
+	a: 'up',
+	d: 'down',
+	pageup: 'up',
+	pagedown: 'down',
+	0: 'start',
+	home: 'start',
+	f: 'fit',
+	' ': 'pause',
+	t: 'theme',
+	'/': 'filter',
+	'?': 'help',
+	escape: 'escape',
+	arrowleft: 'cursor-left',
+	arrowright: 'cursor-right',
+	arrowup: 'cursor-up',
+	arrowdown: 'cursor-down',
 };
 
 export function commandOf({ key, ctrlKey, metaKey, altKey }: Key): Command | null {

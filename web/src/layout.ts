@@ -153,7 +153,8 @@ export function zoomAt(layout: Layout, scale: Scale, x: number, y: number, end: 
 	const anchor = placeAt(layout, x, y);
 	const zoomed = withScale(layout, scale);
 	if (anchor < 0) return clamp(zoomed, end);
-	const before = Math.floor(y / zoomed.pitch) * placesPerRow(zoomed) +
+	const before =
+		Math.floor(y / zoomed.pitch) * placesPerRow(zoomed) +
 		Math.floor((x * scale.places) / scale.pixels);
 	return clamp({ ...zoomed, first: anchor - before }, end);
 }

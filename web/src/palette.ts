@@ -14,8 +14,7 @@ export const SLOT_NEUTRAL = SLOTS; /* untagged, or not known yet */
 /* FNV-1a over UTF-16 units. */
 export function hashName(name: string): number {
 	let hash = 0x811c9dc5;
-	for (let i = 0; i < name.length; i++)
-		hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193);
+	for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193);
 	return hash >>> 0;
 }
 

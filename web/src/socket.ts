@@ -32,7 +32,8 @@ export class Socket {
 			this.events.opened();
 		};
 		socket.onmessage = ({ data }: MessageEvent<ArrayBuffer>) => this.receive(data);
-		socket.onclose = ({ code, reason }) => this.reopenLater(reason || `closed with code ${code}`);
+		socket.onclose = ({ code, reason }) =>
+			this.reopenLater(reason || `closed with code ${code}`);
 		this.socket = socket;
 	}
 

@@ -7,7 +7,16 @@ import { batch, signal } from '@preact/signals';
 import { Palette } from './palette';
 import { Timeline } from './timeline';
 import type {
-	Arena, BlockDetails, Blocks, Context, Hello, Mark, Message, Notice, Texels, Totals,
+	Arena,
+	BlockDetails,
+	Blocks,
+	Context,
+	Hello,
+	Mark,
+	Message,
+	Notice,
+	Texels,
+	Totals,
 } from './wire';
 
 const TRAIL_STEP_MS = 1000;
@@ -51,27 +60,38 @@ export class Store {
 
 	private applyOne(message: Message): void {
 		switch (message.type) {
-		case 'hello': return this.greet(message.hello);
-		case 'totals':
-			this.totals.value = message.totals;
-			this.totals_at_ms.value = message.at_ms;
-			return;
-		case 'arenas': this.arenas.value = message.arenas; return;
-		case 'contexts':
-			this.contexts.value = message.contexts;
-			return this.extendTrails(message.contexts, message.at_ms);
-		case 'names': return this.learnNames(message.names);
-		case 'timeline':
-			this.timeline.append(message.timeline);
-			this.timelineVersion.value++;
-			return;
-		case 'marks': this.marks.value = message.marks; return;
-		case 'map': this.texels.value = message.map; return;
-		case 'blocks': this.blocks.value = message.blocks; return;
-		case 'block':
-			(message.block.request % 2 ? this.hovered : this.details).value = message.block;
-			return;
-		case 'notice': return this.notify(message.notice);
+			case 'hello':
+				return this.greet(message.hello);
+			case 'totals':
+				this.totals.value = message.totals;
+				this.totals_at_ms.value = message.at_ms;
+				return;
+			case 'arenas':
+				this.arenas.value = message.arenas;
+				return;
+			case 'contexts':
+				this.contexts.value = message.contexts;
+				return this.extendTrails(message.contexts, message.at_ms);
+			case 'names':
+				return this.learnNames(message.names);
+			case 'timeline':
+				this.timeline.append(message.timeline);
+				this.timelineVersion.value++;
+				return;
+			case 'marks':
+				this.marks.value = message.marks;
+				return;
+			case 'map':
+				this.texels.value = message.map;
+				return;
+			case 'blocks':
+				this.blocks.value = message.blocks;
+				return;
+			case 'block':
+				(message.block.request % 2 ? this.hovered : this.details).value = message.block;
+				return;
+			case 'notice':
+				return this.notify(message.notice);
 		}
 	}
 
@@ -115,8 +135,12 @@ export class Store {
 		if (at_ms - this.trailAt_ms < TRAIL_STEP_MS) return;
 		this.trailAt_ms = at_ms;
 		const before = this.trails;
-		this.trails = new Map(contexts.map(({ id, live_bytes }) =>
-			[id, [...(before.get(id) ?? []), live_bytes].slice(-TRAIL_POINTS)]));
+		this.trails = new Map(
+			contexts.map(({ id, live_bytes }) => [
+				id,
+				[...(before.get(id) ?? []), live_bytes].slice(-TRAIL_POINTS),
+			]),
+		);
 	}
 
 	/* The same text again takes the place of the older one. */

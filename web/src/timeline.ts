@@ -11,7 +11,8 @@ type Name = (typeof TIMELINE_COLUMNS)[number];
 export class Timeline {
 	length = 0;
 	private readonly columns = Object.fromEntries(
-		TIMELINE_COLUMNS.map((name) => [name, new Float64Array(POINTS_MAX)])) as TimelineColumns;
+		TIMELINE_COLUMNS.map((name) => [name, new Float64Array(POINTS_MAX)]),
+	) as TimelineColumns;
 
 	column(name: Name): Float64Array {
 		return this.columns[name].subarray(0, this.length);

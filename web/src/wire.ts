@@ -21,24 +21,67 @@ const VERSION = 1;
 const HEADER_BYTES = 16;
 
 export const TOTALS = [
-	'live_blocks', 'live_bytes', 'peak_live_bytes', 'allocations', 'frees', 'allocated_bytes',
-	'freed_bytes', 'events_seen', 'events_lost', 'resyncs', 'events_per_second',
-	'allocations_per_second', 'resident_bytes', 'collector_bytes', 'ring_used_bytes',
-	'ring_bytes', 'verified_at_ms', 'threads', 'arenas', 'contexts', 'is_exact',
-	'target_state', 'exit_code',
+	'live_blocks',
+	'live_bytes',
+	'peak_live_bytes',
+	'allocations',
+	'frees',
+	'allocated_bytes',
+	'freed_bytes',
+	'events_seen',
+	'events_lost',
+	'resyncs',
+	'events_per_second',
+	'allocations_per_second',
+	'resident_bytes',
+	'collector_bytes',
+	'ring_used_bytes',
+	'ring_bytes',
+	'verified_at_ms',
+	'threads',
+	'arenas',
+	'contexts',
+	'is_exact',
+	'target_state',
+	'exit_code',
 ] as const;
 export const ARENA_COLUMNS = [
-	'id', 'base_addr', 'capacity_bytes', 'committed_bytes', 'frontier_bytes', 'live_blocks',
-	'live_bytes', 'header_bytes', 'padding_bytes', 'cached_bytes', 'unused_bytes',
-	'meta_bytes', 'free_bytes', 'largest_free_bytes', 'committed_free_bytes',
-	'fragmentation_ratio', 'split_blocks', 'is_gone',
+	'id',
+	'base_addr',
+	'capacity_bytes',
+	'committed_bytes',
+	'frontier_bytes',
+	'live_blocks',
+	'live_bytes',
+	'header_bytes',
+	'padding_bytes',
+	'cached_bytes',
+	'unused_bytes',
+	'meta_bytes',
+	'free_bytes',
+	'largest_free_bytes',
+	'committed_free_bytes',
+	'fragmentation_ratio',
+	'split_blocks',
+	'is_gone',
 ] as const;
 export const CONTEXT_COLUMNS = [
-	'live_bytes', 'live_blocks', 'peak_live_bytes', 'allocations', 'frees', 'allocated_bytes',
-	'allocations_per_second', 'growth_bytes_per_second',
+	'live_bytes',
+	'live_blocks',
+	'peak_live_bytes',
+	'allocations',
+	'frees',
+	'allocated_bytes',
+	'allocations_per_second',
+	'growth_bytes_per_second',
 ] as const;
 export const TIMELINE_COLUMNS = [
-	'at_ms', 'live_bytes', 'live_blocks', 'resident_bytes', 'events_per_second', 'events_lost',
+	'at_ms',
+	'live_bytes',
+	'live_blocks',
+	'resident_bytes',
+	'events_per_second',
+	'events_lost',
 ] as const;
 
 type Row<Names extends readonly string[]> = { [name in Names[number]]: number };
@@ -144,8 +187,10 @@ class Reader {
 	private take(bytes: number, align: number): number {
 		const start = Math.ceil(this.at / align) * align;
 		if (start + bytes > this.buffer.byteLength)
-			throw new WireError(`message ends at byte ${this.buffer.byteLength}, ` +
-				`but a column needs ${start + bytes}`);
+			throw new WireError(
+				`message ends at byte ${this.buffer.byteLength}, ` +
+					`but a column needs ${start + bytes}`,
+			);
 		this.at = start + bytes;
 		return start;
 	}
@@ -180,10 +225,18 @@ class Reader {
 }
 const utf8 = new TextDecoder();
 
-function rows<Names extends readonly string[]>(names: Names, columns: Columns<Names>,
-	count: number): Row<Names>[] {
-	return Array.from({ length: count }, (_, i) => Object.fromEntries(
-		names.map((name) => [name, columns[name as Names[number]][i]])) as Row<Names>);
+function rows<Names extends readonly string[]>(
+	names: Names,
+	columns: Columns<Names>,
+	count: number,
+): Row<Names>[] {
+	return Array.from(
+		{ length: count },
+		(_, i) =>
+			Object.fromEntries(
+				names.map((name) => [name, columns[name as Names[number]][i]]),
+			) as Row<Names>,
+	);
 }
 
 function readTotals(reader: Reader): Totals {
@@ -196,16 +249,21 @@ function readTotals(reader: Reader): Totals {
 function readArenas(reader: Reader): Arena[] {
 	const columns = reader.columns(ARENA_COLUMNS);
 	const names = reader.texts();
-	return rows(ARENA_COLUMNS, columns, reader.count).map(
-		(row, i) => ({ ...row, name: names[i]! }));
+	return rows(ARENA_COLUMNS, columns, reader.count).map((row, i) => ({
+		...row,
+		name: names[i]!,
+	}));
 }
 
 function readContexts(reader: Reader): Context[] {
 	const columns = reader.columns(CONTEXT_COLUMNS);
 	const id = reader.u32();
 	const kind = reader.u32();
-	return rows(CONTEXT_COLUMNS, columns, reader.count).map(
-		(row, i) => ({ ...row, id: id[i]!, kind: kind[i]! }));
+	return rows(CONTEXT_COLUMNS, columns, reader.count).map((row, i) => ({
+		...row,
+		id: id[i]!,
+		kind: kind[i]!,
+	}));
 }
 
 function readNames(reader: Reader): Map<number, string> {
@@ -222,20 +280,37 @@ function readMarks(reader: Reader): Mark[] {
 function readMap(reader: Reader): Texels {
 	const [request, arena_id, first_place, places_per_texel] = reader.u32(4);
 	return {
-		request: request!, arena_id: arena_id!, first_place: first_place!,
-		places_per_texel: places_per_texel!, count: reader.count,
-		context: reader.u32(), live: reader.u8(), header: reader.u8(), cached: reader.u8(),
-		free: reader.u8(), kind: reader.u8(), age: reader.u8(), blocks: reader.u16(),
+		request: request!,
+		arena_id: arena_id!,
+		first_place: first_place!,
+		places_per_texel: places_per_texel!,
+		count: reader.count,
+		context: reader.u32(),
+		live: reader.u8(),
+		header: reader.u8(),
+		cached: reader.u8(),
+		free: reader.u8(),
+		kind: reader.u8(),
+		age: reader.u8(),
+		blocks: reader.u16(),
 	};
 }
 
 function readBlocks(reader: Reader): Blocks {
 	const [request, arena_id, first_place, places] = reader.u32(4);
 	return {
-		request: request!, arena_id: arena_id!, first_place: first_place!, places: places!,
+		request: request!,
+		arena_id: arena_id!,
+		first_place: first_place!,
+		places: places!,
 		count: reader.count,
-		cell_place: reader.u32(), cell_places: reader.u32(), bytes: reader.u32(),
-		context: reader.u32(), age_ms: reader.u32(), life: reader.u8(), flags: reader.u8(),
+		cell_place: reader.u32(),
+		cell_places: reader.u32(),
+		bytes: reader.u32(),
+		context: reader.u32(),
+		age_ms: reader.u32(),
+		life: reader.u8(),
+		flags: reader.u8(),
 	};
 }
 
@@ -263,8 +338,9 @@ export function decode(buffer: ArrayBuffer): Message {
 	const type = header.getUint16(2, true);
 	if (header.getUint8(0) !== MAGIC) throw new WireError('not an mmviz message');
 	if (version !== VERSION)
-		throw new WireError(`the collector speaks protocol ${version}, this page ${VERSION}: ` +
-			'reload the page');
+		throw new WireError(
+			`the collector speaks protocol ${version}, this page ${VERSION}: ` + 'reload the page',
+		);
 	const read = READERS[type];
 	if (!read) throw new WireError(`unknown message type ${type}`);
 	const body = read(new Reader(buffer, header.getUint32(4, true)));
@@ -273,8 +349,14 @@ export function decode(buffer: ArrayBuffer): Message {
 
 /* What the page asks for. */
 export type Request =
-	| { type: 'map'; request: number; arena: number; first_place: number;
-	    places_per_texel: number; texels: number }
+	| {
+			type: 'map';
+			request: number;
+			arena: number;
+			first_place: number;
+			places_per_texel: number;
+			texels: number;
+	  }
 	| { type: 'ack'; request: number }
 	| { type: 'block'; request: number; arena: number; place: number }
 	| { type: 'pause'; on: boolean };

@@ -9,10 +9,19 @@ const END = 1_000_000;
 function* randomLayouts(count, seed) {
 	const roll = random(seed);
 	for (let i = 0; i < count; i++) {
-		const blank = L.createLayout(128 + Math.floor(roll() * 2000), 20 + Math.floor(roll() * 1200), 1 + Math.floor(roll() * 2));
-		const scale = roll() < 0.5 ? { places: 1 + Math.floor(roll() * 300), pixels: 1 }
-			: { places: 1, pixels: 1 + Math.floor(roll() * 64) };
-		yield [L.clamp(L.withScale({ ...blank, first: Math.floor(roll() * END) }, scale), END), roll];
+		const blank = L.createLayout(
+			128 + Math.floor(roll() * 2000),
+			20 + Math.floor(roll() * 1200),
+			1 + Math.floor(roll() * 2),
+		);
+		const scale =
+			roll() < 0.5
+				? { places: 1 + Math.floor(roll() * 300), pixels: 1 }
+				: { places: 1, pixels: 1 + Math.floor(roll() * 64) };
+		yield [
+			L.clamp(L.withScale({ ...blank, first: Math.floor(roll() * END) }, scale), END),
+			roll,
+		];
 	}
 }
 
@@ -86,7 +95,11 @@ test('clamp stays inside, on the grid of texels, and no farther out than the who
 });
 
 test('a window never asks for more than the collector gives, and covers what is in sight', () => {
-	for (const [width, height] of [[940, 510], [3840, 2160], [8000, 4000]]) {
+	for (const [width, height] of [
+		[940, 510],
+		[3840, 2160],
+		[8000, 4000],
+	]) {
 		for (const places of [10_000, 2 ** 28]) {
 			const layout = L.fit(L.createLayout(width, height, 1), places);
 			const window = L.windowOf(layout);
@@ -112,12 +125,20 @@ test('the block of a place is found by its cell, gaps belong to none', () => {
 	const lengths = Uint32Array.of(6, 5, 1);
 	const expected = { 0: -1, 3: -1, 4: 0, 9: 0, 10: 1, 14: 1, 15: -1, 19: -1, 20: 2, 21: -1 };
 	for (const place in expected)
-		assert.equal(L.blockIndexAt(starts, lengths, Number(place)), expected[place], `place ${place}`);
+		assert.equal(
+			L.blockIndexAt(starts, lengths, Number(place)),
+			expected[place],
+			`place ${place}`,
+		);
 	assert.equal(L.blockIndexAt(new Uint32Array(), new Uint32Array(), 5), -1);
 });
 
 test('metadata at the start is skipped up to the texel that ends it', () => {
-	const texels = (first_place, ...kind) => ({ first_place, places_per_texel: 100, kind: Uint8Array.from(kind) });
+	const texels = (first_place, ...kind) => ({
+		first_place,
+		places_per_texel: 100,
+		kind: Uint8Array.from(kind),
+	});
 	assert.equal(L.leadingMetaPlaces(texels(0, 4, 4, 4, 1, 4)), 200);
 	assert.equal(L.leadingMetaPlaces(texels(0, 1, 4, 4)), 0);
 	assert.equal(L.leadingMetaPlaces(texels(0, 4, 4, 4)), 0);

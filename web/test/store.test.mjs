@@ -6,8 +6,15 @@ import * as encode from '../dev/encode.mjs';
 const { wire, store: stores, timeline: timelines } = await load(['wire', 'store', 'timeline']);
 
 const HELLO = { pid: 5, comm: 'x', mode: 'exact', version: '1', abi: 1, attached_at_ms: 100 };
-const points = (...times) => times.map((at_ms) => ({ at_ms, live_bytes: at_ms * 2, live_blocks: 1,
-	resident_bytes: 3, events_per_second: 4, events_lost: 0 }));
+const points = (...times) =>
+	times.map((at_ms) => ({
+		at_ms,
+		live_bytes: at_ms * 2,
+		live_blocks: 1,
+		resident_bytes: 3,
+		events_per_second: 4,
+		events_lost: 0,
+	}));
 const columns = (rows) => wire.decode(encode.timeline(wire.TIMELINE_COLUMNS, rows).buffer).timeline;
 
 function storeAfter(...messages) {
@@ -33,8 +40,11 @@ test('names are learnt piece by piece; unknown ones say so', () => {
 });
 
 test('the same session again keeps what is known, another one forgets it', () => {
-	const store = storeAfter(encode.json('hello', HELLO), encode.names(new Map([[1, 'a']])),
-		encode.timeline(wire.TIMELINE_COLUMNS, points(1, 2)));
+	const store = storeAfter(
+		encode.json('hello', HELLO),
+		encode.names(new Map([[1, 'a']])),
+		encode.timeline(wire.TIMELINE_COLUMNS, points(1, 2)),
+	);
 	store.apply(wire.decode(encode.json('hello', HELLO).buffer));
 	assert.equal(store.nameOf(1), 'a');
 	assert.equal(store.timeline.length, 0, 'the history comes again');
@@ -44,25 +54,45 @@ test('the same session again keeps what is known, another one forgets it', () =>
 });
 
 test('answers go to whoever asked: odd numbers hover, even ones select', () => {
-	const store = storeAfter(encode.json('block', { request: 7, found: true }),
-		encode.json('block', { request: 8, found: false }));
+	const store = storeAfter(
+		encode.json('block', { request: 7, found: true }),
+		encode.json('block', { request: 8, found: false }),
+	);
 	assert.equal(store.hovered.value.request, 7);
 	assert.equal(store.details.value.request, 8);
 });
 
 test('notices: the same text once, the newest few, dismissable', () => {
-	const store = storeAfter(...['a', 'b', 'a', 'c', 'd', 'e'].map((text) =>
-		encode.json('notice', { level: 'info', text })));
-	assert.deepEqual(store.notices.value.map(({ text }) => text), ['a', 'c', 'd', 'e']);
+	const store = storeAfter(
+		...['a', 'b', 'a', 'c', 'd', 'e'].map((text) =>
+			encode.json('notice', { level: 'info', text }),
+		),
+	);
+	assert.deepEqual(
+		store.notices.value.map(({ text }) => text),
+		['a', 'c', 'd', 'e'],
+	);
 	store.dismiss(store.notices.value[0].key);
-	assert.deepEqual(store.notices.value.map(({ text }) => text), ['c', 'd', 'e']);
+	assert.deepEqual(
+		store.notices.value.map(({ text }) => text),
+		['c', 'd', 'e'],
+	);
 });
 
 test('trails hold one value a second', () => {
 	const store = new stores.Store();
-	const row = (live_bytes) => [{ ...Object.fromEntries(wire.CONTEXT_COLUMNS.map((name) => [name, 0])), live_bytes, id: 4, kind: 1 }];
+	const row = (live_bytes) => [
+		{
+			...Object.fromEntries(wire.CONTEXT_COLUMNS.map((name) => [name, 0])),
+			live_bytes,
+			id: 4,
+			kind: 1,
+		},
+	];
 	for (let i = 0; i <= 12; i++)
-		store.apply(wire.decode(encode.contexts(wire.CONTEXT_COLUMNS, row(i), 1000 + i * 250).buffer));
+		store.apply(
+			wire.decode(encode.contexts(wire.CONTEXT_COLUMNS, row(i), 1000 + i * 250).buffer),
+		);
 	assert.deepEqual(store.trailOf(4), [0, 4, 8, 12]);
 	assert.deepEqual(store.trailOf(5), []);
 });

@@ -14,7 +14,14 @@ const rowOf = (names, seed) => {
 };
 
 test('hello, block and notice carry JSON', () => {
-	const hello = { pid: 1, comm: 'naïve', mode: 'exact', version: '1', abi: 1, attached_at_ms: AT };
+	const hello = {
+		pid: 1,
+		comm: 'naïve',
+		mode: 'exact',
+		version: '1',
+		abi: 1,
+		attached_at_ms: AT,
+	};
 	assert.deepEqual(decode(encode.json('hello', hello, AT)), { at_ms: AT, type: 'hello', hello });
 	const block = { request: 3, found: false };
 	assert.deepEqual(decode(encode.json('block', block)).block, block);
@@ -24,7 +31,11 @@ test('hello, block and notice carry JSON', () => {
 
 test('totals come back field by field, exact to 2^53', () => {
 	const row = rowOf(wire.TOTALS, 1);
-	assert.deepEqual(decode(encode.totals(wire.TOTALS, row, AT)), { at_ms: AT, type: 'totals', totals: row });
+	assert.deepEqual(decode(encode.totals(wire.TOTALS, row, AT)), {
+		at_ms: AT,
+		type: 'totals',
+		totals: row,
+	});
 });
 
 test('totals of a newer collector may have more fields, never fewer', () => {
@@ -36,24 +47,38 @@ test('totals of a newer collector may have more fields, never fewer', () => {
 
 test('arenas come back with their names, for every count around the padding', () => {
 	for (const count of [0, 1, 2, 3, 8, 9]) {
-		const rows = Array.from({ length: count }, (_, i) =>
-			({ ...rowOf(wire.ARENA_COLUMNS, i + 3), name: 'arena '.repeat(i) + 'ä' }));
+		const rows = Array.from({ length: count }, (_, i) => ({
+			...rowOf(wire.ARENA_COLUMNS, i + 3),
+			name: 'arena '.repeat(i) + 'ä',
+		}));
 		assert.deepEqual(decode(encode.arenas(wire.ARENA_COLUMNS, rows, AT)).arenas, rows);
 	}
 });
 
 test('contexts come back with ids and kinds', () => {
 	for (const count of [0, 1, 2, 5]) {
-		const rows = Array.from({ length: count }, (_, i) =>
-			({ ...rowOf(wire.CONTEXT_COLUMNS, i + 30), id: 2 ** 24 - 1 - i, kind: i % 4 }));
+		const rows = Array.from({ length: count }, (_, i) => ({
+			...rowOf(wire.CONTEXT_COLUMNS, i + 30),
+			id: 2 ** 24 - 1 - i,
+			kind: i % 4,
+		}));
 		assert.deepEqual(decode(encode.contexts(wire.CONTEXT_COLUMNS, rows, AT)).contexts, rows);
 	}
 });
 
 test('names and marks keep their texts apart, empty ones too', () => {
-	const names = new Map([[7, 'a'], [1, ''], [90000, 'GET /ü'], [3, 'x'.repeat(4000)]]);
+	const names = new Map([
+		[7, 'a'],
+		[1, ''],
+		[90000, 'GET /ü'],
+		[3, 'x'.repeat(4000)],
+	]);
 	assert.deepEqual(decode(encode.names(names)).names, names);
-	const marks = [{ at_ms: 1.5, text: 'warm' }, { at_ms: 2, text: '' }, { at_ms: 3, text: 'läuft' }];
+	const marks = [
+		{ at_ms: 1.5, text: 'warm' },
+		{ at_ms: 2, text: '' },
+		{ at_ms: 3, text: 'läuft' },
+	];
 	assert.deepEqual(decode(encode.marks(marks)).marks, marks);
 });
 
@@ -61,7 +86,10 @@ test('the timeline is columns', () => {
 	const points = Array.from({ length: 5 }, (_, i) => rowOf(wire.TIMELINE_COLUMNS, i + 60));
 	const { timeline } = decode(encode.timeline(wire.TIMELINE_COLUMNS, points, AT));
 	for (const name of wire.TIMELINE_COLUMNS)
-		assert.deepEqual([...timeline[name]], points.map((point) => point[name]));
+		assert.deepEqual(
+			[...timeline[name]],
+			points.map((point) => point[name]),
+		);
 });
 
 const fill = (type, count, seed) => {
@@ -71,9 +99,16 @@ const fill = (type, count, seed) => {
 
 test('map texels come back as views into the message, for every count around the padding', () => {
 	for (const count of [1, 3, 4, 7, 8, 1000]) {
-		const columns = { context: fill(Uint32Array, count, 1), live: fill(Uint8Array, count, 2),
-			header: fill(Uint8Array, count, 3), cached: fill(Uint8Array, count, 4), free: fill(Uint8Array, count, 5),
-			kind: fill(Uint8Array, count, 6), age: fill(Uint8Array, count, 7), blocks: fill(Uint16Array, count, 8) };
+		const columns = {
+			context: fill(Uint32Array, count, 1),
+			live: fill(Uint8Array, count, 2),
+			header: fill(Uint8Array, count, 3),
+			cached: fill(Uint8Array, count, 4),
+			free: fill(Uint8Array, count, 5),
+			kind: fill(Uint8Array, count, 6),
+			age: fill(Uint8Array, count, 7),
+			blocks: fill(Uint16Array, count, 8),
+		};
 		const window = { request: 9, arena_id: 2, first_place: 2 ** 32 - 1, places_per_texel: 77 };
 		const bytes = encode.map(window, columns, AT);
 		const { map } = decode(bytes);
@@ -84,11 +119,21 @@ test('map texels come back as views into the message, for every count around the
 
 test('blocks come back as views into the message', () => {
 	for (const count of [0, 1, 5, 8]) {
-		const columns = { cell_place: fill(Uint32Array, count, 1), cell_places: fill(Uint32Array, count, 2),
-			bytes: fill(Uint32Array, count, 3), context: fill(Uint32Array, count, 4),
-			age_ms: fill(Uint32Array, count, 5), life: fill(Uint8Array, count, 6), flags: fill(Uint8Array, count, 7) };
+		const columns = {
+			cell_place: fill(Uint32Array, count, 1),
+			cell_places: fill(Uint32Array, count, 2),
+			bytes: fill(Uint32Array, count, 3),
+			context: fill(Uint32Array, count, 4),
+			age_ms: fill(Uint32Array, count, 5),
+			life: fill(Uint8Array, count, 6),
+			flags: fill(Uint8Array, count, 7),
+		};
 		const window = { request: 1, arena_id: 2, first_place: 3, places: 4 };
-		assert.deepEqual(decode(encode.blocks(window, columns, AT)).blocks, { ...window, count, ...columns });
+		assert.deepEqual(decode(encode.blocks(window, columns, AT)).blocks, {
+			...window,
+			count,
+			...columns,
+		});
 	}
 });
 
@@ -108,7 +153,12 @@ test('a message cut short anywhere is refused, never read in part', () => {
 	const whole = encode.arenas(wire.ARENA_COLUMNS, rows, AT);
 	for (let bytes = 16; bytes < whole.length; bytes++)
 		assert.throws(() => wire.decode(whole.slice(0, bytes).buffer), wire.WireError);
-	const lying = encode.names(new Map([[1, 'ab'], [2, 'c']]));
+	const lying = encode.names(
+		new Map([
+			[1, 'ab'],
+			[2, 'c'],
+		]),
+	);
 	new DataView(lying.buffer).setUint32(24, 900, true);
 	assert.throws(() => decode(lying), wire.WireError);
 });

@@ -63,11 +63,19 @@ export class Canvas2dPainter implements Painter {
 		}
 	}
 
-	private paintColumn(pixels: Uint32Array, width: number, scene: Scene, x: number, row: number,
-		place: number): void {
+	private paintColumn(
+		pixels: Uint32Array,
+		width: number,
+		scene: Scene,
+		x: number,
+		row: number,
+		place: number,
+	): void {
 		const { layout } = scene;
 		const { texels } = this;
-		const index = texels ? Math.floor((place - texels.first_place) / texels.places_per_texel) : -1;
+		const index = texels
+			? Math.floor((place - texels.first_place) / texels.places_per_texel)
+			: -1;
 		const known = texels && index >= 0 && index < texels.count;
 		const kind = known ? texels.kind[index]! : Kind.free;
 		const live = known ? this.liveColour(scene, texels, index) : null;
@@ -76,8 +84,12 @@ export class Canvas2dPainter implements Painter {
 		const top = row * layout.pitch;
 		for (let y = top; y < top + layout.pitch - layout.gap; y++) {
 			const empty = this.emptyColour(kind, x, y);
-			pixels[y * width + x] = live === null ? empty :
-				scene.lookRow === LookRow.occupancy ? live : mix(empty, live, strength);
+			pixels[y * width + x] =
+				live === null
+					? empty
+					: scene.lookRow === LookRow.occupancy
+						? live
+						: mix(empty, live, strength);
 		}
 	}
 
@@ -122,9 +134,13 @@ export class Canvas2dPainter implements Painter {
 		for (let y = top; y < top + layout.pitch - layout.gap; y++) {
 			for (let x = 0; x < floats[word + 2]!; x++) {
 				const isGap = x >= floats[word + 2]! - gap;
-				pixels[y * width + left + x] = isGap ? background :
-					!isLive ? this.emptyColour(Kind.cached, left + x, y) :
-					x < header ? mix(live, background, 0.45) : live;
+				pixels[y * width + left + x] = isGap
+					? background
+					: !isLive
+						? this.emptyColour(Kind.cached, left + x, y)
+						: x < header
+							? mix(live, background, 0.45)
+							: live;
 			}
 		}
 	}
@@ -132,11 +148,16 @@ export class Canvas2dPainter implements Painter {
 
 function isInPattern(kind: number, x: number, y: number): boolean {
 	switch (kind) {
-	case Kind.cached: return x % 4 === 1 && y % 4 === 1;
-	case Kind.unused: return y % 5 === 2 && x % 6 < 3;
-	case Kind.meta: return x % 3 === 0;
-	case Kind.untouched: return (x + y) % 7 === 0;
-	default: return false;
+		case Kind.cached:
+			return x % 4 === 1 && y % 4 === 1;
+		case Kind.unused:
+			return y % 5 === 2 && x % 6 < 3;
+		case Kind.meta:
+			return x % 3 === 0;
+		case Kind.untouched:
+			return (x + y) % 7 === 0;
+		default:
+			return false;
 	}
 }
 

@@ -37,8 +37,9 @@ function along(stops: readonly Rgb[], position: number): Rgb {
 	const at = Math.min(Math.max(position, 0), 1) * (stops.length - 1);
 	const index = Math.min(Math.floor(at), stops.length - 2);
 	const part = at - index;
-	return [0, 1, 2].map((channel) =>
-		stops[index]![channel]! * (1 - part) + stops[index + 1]![channel]! * part) as unknown as Rgb;
+	return [0, 1, 2].map(
+		(channel) => stops[index]![channel]! * (1 - part) + stops[index + 1]![channel]! * part,
+	) as unknown as Rgb;
 }
 
 export function readLook(): Uint8Array {
@@ -51,8 +52,11 @@ export function readLook(): Uint8Array {
 	put(LookRow.context, SLOTS, read('--neutral'));
 	const ages = AGE_STOPS.map(read);
 	for (let log2 = 0; log2 < OLDER_THAN_ATTACH; log2++)
-		put(LookRow.age, log2,
-			along(ages, (log2 - AGE_YOUNG_LOG2) / (AGE_OLD_LOG2 - AGE_YOUNG_LOG2)));
+		put(
+			LookRow.age,
+			log2,
+			along(ages, (log2 - AGE_YOUNG_LOG2) / (AGE_OLD_LOG2 - AGE_YOUNG_LOG2)),
+		);
 	put(LookRow.age, OLDER_THAN_ATTACH, read('--older'));
 	STATES.forEach((name, kind) => put(LookRow.state, kind, read(name)));
 	const occupancies = OCCUPANCY_STOPS.map(read);

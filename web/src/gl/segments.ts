@@ -69,5 +69,7 @@ export function blockAge(blocks: Blocks, i: number): number {
 }
 
 function packInfo(blocks: Blocks, i: number, palette: Palette): number {
-	return palette.slotOf(blocks.context[i]!) | (blockAge(blocks, i) << 8) | (blocks.life[i]! << 16);
+	return (
+		palette.slotOf(blocks.context[i]!) | (blockAge(blocks, i) << 8) | (blocks.life[i]! << 16)
+	);
 }

@@ -53,7 +53,9 @@ void main() { gl_Position = vec4(vec2(gl_VertexID & 1, gl_VertexID >> 1) * 4.0 -
 `;
 
 /* One pixel: which place is it, which texel holds that place, what does the texel say? */
-export const TEXEL_FRAGMENT = COMMON + `
+export const TEXEL_FRAGMENT =
+	COMMON +
+	`
 uniform usampler2D u_context, u_shares, u_facts;
 uniform uint u_first, u_end, u_places, u_pixels, u_per_row;
 uniform uint u_texels_first, u_texels_places, u_texels_count;
@@ -109,7 +111,9 @@ void main() {
 `;
 
 /* A block: its header a shade darker, its last pixel a gap, so that neighbours stay apart. */
-export const BLOCK_FRAGMENT = COMMON + `
+export const BLOCK_FRAGMENT =
+	COMMON +
+	`
 flat in uvec2 v_facts;
 flat in vec4 v_piece;
 flat in float v_header;

@@ -15,7 +15,10 @@ const SIDE = 512;
 
 function compile(gl: WebGL2RenderingContext, vertex: string, fragment: string): Program {
 	const program = gl.createProgram()!;
-	for (const [type, source] of [[gl.VERTEX_SHADER, vertex], [gl.FRAGMENT_SHADER, fragment]] as const) {
+	for (const [type, source] of [
+		[gl.VERTEX_SHADER, vertex],
+		[gl.FRAGMENT_SHADER, fragment],
+	] as const) {
 		const shader = gl.createShader(type)!;
 		gl.shaderSource(shader, source);
 		gl.compileShader(shader);
@@ -23,8 +26,14 @@ function compile(gl: WebGL2RenderingContext, vertex: string, fragment: string): 
 	}
 	gl.linkProgram(program);
 	if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost())
-		throw new Error('the map cannot be drawn: ' + gl.getProgramInfoLog(program) +
-			gl.getAttachedShaders(program)!.map((shader) => gl.getShaderInfoLog(shader)).join());
+		throw new Error(
+			'the map cannot be drawn: ' +
+				gl.getProgramInfoLog(program) +
+				gl
+					.getAttachedShaders(program)!
+					.map((shader) => gl.getShaderInfoLog(shader))
+					.join(),
+		);
 	return new Program(gl, program);
 }
 
@@ -137,8 +146,17 @@ export class WebglPainter implements Painter {
 		const { gl } = this;
 		this.look = look;
 		gl.bindTexture(gl.TEXTURE_2D, this.parts.look);
-		gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, LOOK_WIDTH, LOOK_ROWS, gl.RGBA,
-			gl.UNSIGNED_BYTE, look);
+		gl.texSubImage2D(
+			gl.TEXTURE_2D,
+			0,
+			0,
+			0,
+			LOOK_WIDTH,
+			LOOK_ROWS,
+			gl.RGBA,
+			gl.UNSIGNED_BYTE,
+			look,
+		);
 	}
 
 	setTexels(texels: Texels | null, palette: Palette): void {
@@ -147,9 +165,27 @@ export class WebglPainter implements Painter {
 		if (!texels) return;
 		const count = Math.min(texels.count, TEXELS_MAX);
 		this.interleave(texels, count, palette);
-		this.upload(this.parts.context, this.gl.RED_INTEGER, this.gl.UNSIGNED_INT, this.contexts, count);
-		this.upload(this.parts.shares, this.gl.RGBA_INTEGER, this.gl.UNSIGNED_BYTE, this.shareBytes, count);
-		this.upload(this.parts.facts, this.gl.RGBA_INTEGER, this.gl.UNSIGNED_BYTE, this.factBytes, count);
+		this.upload(
+			this.parts.context,
+			this.gl.RED_INTEGER,
+			this.gl.UNSIGNED_INT,
+			this.contexts,
+			count,
+		);
+		this.upload(
+			this.parts.shares,
+			this.gl.RGBA_INTEGER,
+			this.gl.UNSIGNED_BYTE,
+			this.shareBytes,
+			count,
+		);
+		this.upload(
+			this.parts.facts,
+			this.gl.RGBA_INTEGER,
+			this.gl.UNSIGNED_BYTE,
+			this.factBytes,
+			count,
+		);
 	}
 
 	private interleave(texels: Texels, count: number, palette: Palette): void {
@@ -166,8 +202,13 @@ export class WebglPainter implements Painter {
 		}
 	}
 
-	private upload(texture: WebGLTexture, format: number, type: number,
-		data: Uint8Array | Uint32Array, count: number): void {
+	private upload(
+		texture: WebGLTexture,
+		format: number,
+		type: number,
+		data: Uint8Array | Uint32Array,
+		count: number,
+	): void {
 		const { gl } = this;
 		gl.bindTexture(gl.TEXTURE_2D, texture);
 		gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, SIDE, Math.ceil(count / SIDE), format, type, data);
@@ -190,8 +231,12 @@ export class WebglPainter implements Painter {
 		const { canvas } = this;
 		program.use();
 		program.ints({
-			u_width: canvas.width, u_height: canvas.height, u_pitch: layout.pitch,
-			u_gap: layout.gap, u_dot: Math.max(1, Math.round(pixelRatio)), u_look: 0,
+			u_width: canvas.width,
+			u_height: canvas.height,
+			u_pitch: layout.pitch,
+			u_gap: layout.gap,
+			u_dot: Math.max(1, Math.round(pixelRatio)),
+			u_look: 0,
 		});
 		program.uints({ u_focus: focus, u_look_row: lookRow });
 		this.bind(0, this.parts.look);
@@ -212,8 +257,11 @@ export class WebglPainter implements Painter {
 		gl.activeTexture(gl.TEXTURE0);
 		parts.texelProgram.ints({ u_context: 1, u_shares: 2, u_facts: 3, u_rows: rowsOf(layout) });
 		parts.texelProgram.uints({
-			u_first: layout.first, u_end: scene.end, u_places: layout.scale.places,
-			u_pixels: layout.scale.pixels, u_per_row: placesPerRow(layout),
+			u_first: layout.first,
+			u_end: scene.end,
+			u_places: layout.scale.places,
+			u_pixels: layout.scale.pixels,
+			u_per_row: placesPerRow(layout),
 			u_texels_first: texels?.first_place ?? 0,
 			u_texels_places: texels?.places_per_texel ?? 1,
 			u_texels_count: Math.min(texels?.count ?? 0, TEXELS_MAX),
@@ -228,8 +276,11 @@ export class WebglPainter implements Painter {
 			segments.build(blocks, scene.layout, this.palette!);
 			this.segmentsLayout = scene.layout;
 			gl.bindBuffer(gl.ARRAY_BUFFER, parts.pieces);
-			gl.bufferData(gl.ARRAY_BUFFER, segments.floats.subarray(0, segments.count * 8),
-				gl.DYNAMIC_DRAW);
+			gl.bufferData(
+				gl.ARRAY_BUFFER,
+				segments.floats.subarray(0, segments.count * 8),
+				gl.DYNAMIC_DRAW,
+			);
 		}
 		this.useProgram(parts.blockProgram, scene);
 		gl.bindVertexArray(parts.pieceArray);

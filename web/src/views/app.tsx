@@ -28,9 +28,20 @@ function MapPage() {
 
 function Page() {
 	switch (choices.view.value) {
-	case 'map': return <MapPage />;
-	case 'contexts': return <main class="main wide"><ContextsPage /></main>;
-	case 'arenas': return <main class="main wide"><ArenasPage /></main>;
+		case 'map':
+			return <MapPage />;
+		case 'contexts':
+			return (
+				<main class="main wide">
+					<ContextsPage />
+				</main>
+			);
+		case 'arenas':
+			return (
+				<main class="main wide">
+					<ArenasPage />
+				</main>
+			);
 	}
 }
 
@@ -45,7 +56,9 @@ export function App() {
 			<Status />
 			<Notices />
 			<Help />
-			<p class="unseen" role="status">{announcement.value}</p>
+			<p class="unseen" role="status">
+				{announcement.value}
+			</p>
 		</div>
 	);
 }

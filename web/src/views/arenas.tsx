@@ -22,10 +22,17 @@ function Split({ arena }: { arena: Arena }) {
 	const text = shares.map(({ name, share }) => `${name} ${format.percent(share)}`).join(', ');
 	return (
 		<div class="split" role="img" aria-label={`Arena ${arena.name}: ${text}`}>
-			{shares.map(({ name, swatch, share }) => share > 0 && (
-				<i key={name} class={`swatch ${swatch}`} title={`${name} ${format.percent(share)}`}
-					style={{ flexGrow: String(share), flexBasis: '0' }} />
-			))}
+			{shares.map(
+				({ name, swatch, share }) =>
+					share > 0 && (
+						<i
+							key={name}
+							class={`swatch ${swatch}`}
+							title={`${name} ${format.percent(share)}`}
+							style={{ flexGrow: String(share), flexBasis: '0' }}
+						/>
+					),
+			)}
 		</div>
 	);
 }
@@ -33,8 +40,14 @@ function Split({ arena }: { arena: Arena }) {
 function Fact(props: { name: string; value: string; note?: string; swatch?: string }) {
 	return (
 		<div>
-			<dt>{props.swatch && <i class={`swatch ${props.swatch}`} aria-hidden="true" />}{props.name}</dt>
-			<dd>{props.value}{props.note && <small>{props.note}</small>}</dd>
+			<dt>
+				{props.swatch && <i class={`swatch ${props.swatch}`} aria-hidden="true" />}
+				{props.name}
+			</dt>
+			<dd>
+				{props.value}
+				{props.note && <small>{props.note}</small>}
+			</dd>
 		</div>
 	);
 }
@@ -45,14 +58,27 @@ function Facts({ arena }: { arena: Arena }) {
 	return (
 		<dl class="facts">
 			{PARTS.map(({ name, swatch, bytes }) => (
-				<Fact key={name} name={name} swatch={swatch} value={format.bytes(bytes(arena))}
-					note={format.percent(bytes(arena) / total)} />
+				<Fact
+					key={name}
+					name={name}
+					swatch={swatch}
+					value={format.bytes(bytes(arena))}
+					note={format.percent(bytes(arena) / total)}
+				/>
 			))}
-			<Fact name="largest hole" value={arena.committed_free_bytes ? format.bytes(largest) : 'none'} />
+			<Fact
+				name="largest hole"
+				value={arena.committed_free_bytes ? format.bytes(largest) : 'none'}
+			/>
 			<Fact name="fragmentation" value={format.percent(arena.fragmentation_ratio)} />
 			<Fact name="live blocks" value={format.count(arena.live_blocks)} />
-			<Fact name="split blocks" value={format.count(arena.split_blocks)}
-				note={arena.live_blocks ? format.percent(arena.split_blocks / arena.live_blocks) : ''} />
+			<Fact
+				name="split blocks"
+				value={format.count(arena.split_blocks)}
+				note={
+					arena.live_blocks ? format.percent(arena.split_blocks / arena.live_blocks) : ''
+				}
+			/>
 		</dl>
 	);
 }
@@ -64,7 +90,8 @@ function Card({ arena }: { arena: Arena }) {
 				<b>{arena.name}</b>
 				<span class="mono">{format.address(arena.base_addr)}</span>
 				<span>
-					{format.bytes(arena.committed_bytes)} committed of {format.bytes(arena.capacity_bytes)}
+					{format.bytes(arena.committed_bytes)} committed of{' '}
+					{format.bytes(arena.capacity_bytes)}
 				</span>
 				{arena.is_gone ? <span class="warn">destroyed</span> : null}
 			</header>
@@ -82,13 +109,17 @@ export function ArenasPage() {
 				<h2>Arenas</h2>
 				<span>{format.count(arenas.length)}</span>
 				<span class="clip">
-					· fragmentation: the share of free memory, up to the last used page, that is not in the largest hole
+					· fragmentation: the share of free memory, up to the last used page, that is not
+					in the largest hole
 				</span>
 			</div>
 			<div class="page" tabIndex={0} role="group" aria-label="All arenas">
 				<div class="cards">
-					{arenas.length ? arenas.map((arena) => <Card key={arena.id} arena={arena} />)
-						: <p class="none">The target has no arena yet.</p>}
+					{arenas.length ? (
+						arenas.map((arena) => <Card key={arena.id} arena={arena} />)
+					) : (
+						<p class="none">The target has no arena yet.</p>
+					)}
 				</div>
 			</div>
 		</section>

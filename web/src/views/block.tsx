@@ -6,7 +6,8 @@ import type { BlockDetails } from '../wire';
 import { contextColour, Pair, Swatch } from './parts';
 
 export function ageText(block: BlockDetails): string {
-	return block.older_than_attach ? `over ${format.duration(block.age_ms)}, older than attach`
+	return block.older_than_attach
+		? `over ${format.duration(block.age_ms)}, older than attach`
 		: format.duration(block.age_ms);
 }
 
@@ -20,12 +21,23 @@ function Cell({ block }: { block: BlockDetails }) {
 			<div class="cell" aria-hidden="true">
 				<i class="swatch header" style={part(block.front_bytes)} />
 				<i style={{ ...part(block.bytes), background: contextColour(block.context) }} />
-				{block.padding_bytes > 0 && <i class="swatch padding" style={part(block.padding_bytes)} />}
+				{block.padding_bytes > 0 && (
+					<i class="swatch padding" style={part(block.padding_bytes)} />
+				)}
 			</div>
 			<div class="cell-legend">
-				<span><i class="swatch header" />header {format.bytes(block.front_bytes)}</span>
-				<span><Swatch context={block.context} />payload {format.bytes(block.bytes)}</span>
-				<span><i class="swatch padding" />padding {format.bytes(block.padding_bytes)}</span>
+				<span>
+					<i class="swatch header" />
+					header {format.bytes(block.front_bytes)}
+				</span>
+				<span>
+					<Swatch context={block.context} />
+					payload {format.bytes(block.bytes)}
+				</span>
+				<span>
+					<i class="swatch padding" />
+					padding {format.bytes(block.padding_bytes)}
+				</span>
 			</div>
 		</>
 	);
@@ -36,13 +48,21 @@ function Facts({ block }: { block: BlockDetails }) {
 		<>
 			<dl class="pairs">
 				<Pair name="state">
-					{block.state}, {block.state === 'live' && `${format.count(block.bytes)} B in `}
-					a {format.count(block.cell_bytes)} B cell
+					{block.state}, {block.state === 'live' && `${format.count(block.bytes)} B in `}a{' '}
+					{format.count(block.cell_bytes)} B cell
 				</Pair>
-				<Pair name="context"><Swatch context={block.context} /> {store.nameOf(block.context)}</Pair>
-				{block.label && <Pair name="label"><span class="mono">{block.label}</span></Pair>}
+				<Pair name="context">
+					<Swatch context={block.context} /> {store.nameOf(block.context)}
+				</Pair>
+				{block.label && (
+					<Pair name="label">
+						<span class="mono">{block.label}</span>
+					</Pair>
+				)}
 				<Pair name="age">{ageText(block)}</Pair>
-				<Pair name="owner">heap {block.owner_heap} · thread {block.thread_id}</Pair>
+				<Pair name="owner">
+					heap {block.owner_heap} · thread {block.thread_id}
+				</Pair>
 			</dl>
 			<Cell block={block} />
 		</>
@@ -56,11 +76,20 @@ export function BlockPanel() {
 		<section class="block" aria-label="Selected block">
 			<h2>
 				Block {block?.found && <span class="mono">{block.address}</span>}
-				<button type="button" aria-label="Clear selection"
-					onClick={() => (choices.selectedPlace.value = null)}>✕</button>
+				<button
+					type="button"
+					aria-label="Clear selection"
+					onClick={() => (choices.selectedPlace.value = null)}>
+					✕
+				</button>
 			</h2>
-			{!block ? <p class="dim">asking …</p> : block.found ? <Facts block={block} />
-				: <p class="dim">No block here: free, never used, or metadata.</p>}
+			{!block ? (
+				<p class="dim">asking …</p>
+			) : block.found ? (
+				<Facts block={block} />
+			) : (
+				<p class="dim">No block here: free, never used, or metadata.</p>
+			)}
 		</section>
 	);
 }

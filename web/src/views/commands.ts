@@ -5,7 +5,15 @@ import { choices, endPlace, layout, store } from '../app';
 import { VIEWS } from '../choices';
 import * as format from '../format';
 import { type Command, commandOf } from '../keys';
-import { center, fitRange, panRows, PLACE_BYTES, placesPerRow, rowsOf, visiblePlaces } from '../layout';
+import {
+	center,
+	fitRange,
+	panRows,
+	PLACE_BYTES,
+	placesPerRow,
+	rowsOf,
+	visiblePlaces,
+} from '../layout';
 import { toggleTheme } from '../theme';
 import { blockIndexOf, selectedCell } from './hover';
 import { look, zoomByKey } from './pointer';
@@ -27,7 +35,9 @@ function fitSelection(): void {
 		return;
 	}
 	const next = fitRange(layout.value, range.place, range.places);
-	const isThere = spot?.first === next.first && spot.scale.places === next.scale.places &&
+	const isThere =
+		spot?.first === next.first &&
+		spot.scale.places === next.scale.places &&
 		spot.scale.pixels === next.scale.pixels;
 	if (isThere) choices.spot.value = choices.range.value = null;
 	else look(next);
@@ -78,8 +88,18 @@ const ACTIONS: Record<Command, () => void> = {
 	'cursor-up': () => moveCursor(0, -1),
 	'cursor-down': () => moveCursor(0, 1),
 };
-const MAP_ONLY: Command[] = ['closer', 'farther', 'up', 'down', 'start', 'fit', 'cursor-left',
-	'cursor-right', 'cursor-up', 'cursor-down'];
+const MAP_ONLY: Command[] = [
+	'closer',
+	'farther',
+	'up',
+	'down',
+	'start',
+	'fit',
+	'cursor-left',
+	'cursor-right',
+	'cursor-up',
+	'cursor-down',
+];
 
 function focusFilter(): void {
 	const focus = () => document.querySelector<HTMLInputElement>('.search')?.focus();
@@ -109,8 +129,10 @@ function describeSelection(): string {
 	const place = choices.selectedPlace.value;
 	if (place === null || !block) return '';
 	if (!block.found) return `No block at ${format.offset(place * PLACE_BYTES)}`;
-	return `${block.address}, ${format.bytes(block.bytes)}, ${block.state}, ` +
-		`${store.nameOf(block.context)}, ${format.duration(block.age_ms)}`;
+	return (
+		`${block.address}, ${format.bytes(block.bytes)}, ${block.state}, ` +
+		`${store.nameOf(block.context)}, ${format.duration(block.age_ms)}`
+	);
 }
 
 export function startCommands(): void {
@@ -119,7 +141,9 @@ export function startCommands(): void {
 	/* A block that only grows older is not announced again. */
 	const subject = computed(() => {
 		const block = store.details.value;
-		return block && `${choices.selectedPlace.value} ${block.address} ${block.state} ${block.bytes}`;
+		return (
+			block && `${choices.selectedPlace.value} ${block.address} ${block.state} ${block.bytes}`
+		);
 	});
 	effect(() => {
 		void subject.value;

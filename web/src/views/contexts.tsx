@@ -21,43 +21,76 @@ interface Column {
 }
 
 const KINDS: Record<number, string> = {
-	[ContextKind.none]: '', [ContextKind.tag]: 'tag', [ContextKind.site]: 'site',
+	[ContextKind.none]: '',
+	[ContextKind.tag]: 'tag',
+	[ContextKind.site]: 'site',
 	[ContextKind.stack]: 'stack',
 };
 
 function Growth({ value, isShort }: { value: number; isShort?: boolean }) {
 	const isNotable = isNotableGrowth(value, store.totals.value?.live_bytes ?? 0);
 	const text = format.growth(value);
-	return <span class={isNotable ? 'bad' : 'dim'}>{isShort ? text.replace('/min', '') : text}</span>;
+	return (
+		<span class={isNotable ? 'bad' : 'dim'}>{isShort ? text.replace('/min', '') : text}</span>
+	);
 }
 
-const LIVE: Column = { by: 'live_bytes', title: 'live', explain: 'Bytes in live blocks',
-	cell: (context) => format.bytes(context.live_bytes) };
-const BLOCKS: Column = { by: 'live_blocks', title: 'blocks', explain: 'Live blocks',
-	cell: (context) => format.count(context.live_blocks) };
-const RATE: Column = { by: 'allocations_per_second', title: '/s', explain: 'Allocations a second',
-	cell: (context) => format.compact(context.allocations_per_second) };
-const GROWTH: Column = { by: 'growth_bytes_per_second', title: 'growth',
+const LIVE: Column = {
+	by: 'live_bytes',
+	title: 'live',
+	explain: 'Bytes in live blocks',
+	cell: (context) => format.bytes(context.live_bytes),
+};
+const BLOCKS: Column = {
+	by: 'live_blocks',
+	title: 'blocks',
+	explain: 'Live blocks',
+	cell: (context) => format.count(context.live_blocks),
+};
+const RATE: Column = {
+	by: 'allocations_per_second',
+	title: '/s',
+	explain: 'Allocations a second',
+	cell: (context) => format.compact(context.allocations_per_second),
+};
+const GROWTH: Column = {
+	by: 'growth_bytes_per_second',
+	title: 'growth',
 	explain: 'Change of live bytes, smoothed over about a minute',
-	cell: (context) => <Growth value={context.growth_bytes_per_second} /> };
+	cell: (context) => <Growth value={context.growth_bytes_per_second} />,
+};
 
-const GROWTH_SHORT: Column = { ...GROWTH, title: '/min',
-	cell: (context) => <Growth value={context.growth_bytes_per_second} isShort /> };
+const GROWTH_SHORT: Column = {
+	...GROWTH,
+	title: '/min',
+	cell: (context) => <Growth value={context.growth_bytes_per_second} isShort />,
+};
 
 const SHORT = [LIVE, BLOCKS, RATE, GROWTH_SHORT];
 
 function shareColumn(live_bytes: number): Column {
-	return { by: 'live_bytes', title: 'share', class: 'share', explain: 'Of all live bytes', cell: (context) => {
-		const share = live_bytes ? context.live_bytes / live_bytes : 0;
-		return (
-			<span>
-				<span class="track">
-					<i style={{ width: `${share * 100}%`, background: contextColour(context.id) }} />
+	return {
+		by: 'live_bytes',
+		title: 'share',
+		class: 'share',
+		explain: 'Of all live bytes',
+		cell: (context) => {
+			const share = live_bytes ? context.live_bytes / live_bytes : 0;
+			return (
+				<span>
+					<span class="track">
+						<i
+							style={{
+								width: `${share * 100}%`,
+								background: contextColour(context.id),
+							}}
+						/>
+					</span>
+					<span class="number">{format.percent(share)}</span>
 				</span>
-				<span class="number">{format.percent(share)}</span>
-			</span>
-		);
-	} };
+			);
+		},
+	};
 }
 
 function fullColumns(): Column[] {
@@ -65,26 +98,43 @@ function fullColumns(): Column[] {
 		LIVE,
 		shareColumn(store.totals.value?.live_bytes ?? 0),
 		BLOCKS,
-		{ by: 'peak_live_bytes', title: 'peak', explain: 'Most live bytes at one time',
-			cell: (context) => format.bytes(context.peak_live_bytes) },
+		{
+			by: 'peak_live_bytes',
+			title: 'peak',
+			explain: 'Most live bytes at one time',
+			cell: (context) => format.bytes(context.peak_live_bytes),
+		},
 		GROWTH,
 		RATE,
-		{ by: 'allocations', title: 'allocations', explain: 'Since attach',
-			cell: (context) => format.count(context.allocations) },
-		{ by: 'frees', title: 'frees', explain: 'Since attach',
-			cell: (context) => format.count(context.frees) },
-		{ by: 'allocated_bytes', title: 'allocated', explain: 'Bytes allocated since attach',
-			cell: (context) => format.bytes(context.allocated_bytes) },
+		{
+			by: 'allocations',
+			title: 'allocations',
+			explain: 'Since attach',
+			cell: (context) => format.count(context.allocations),
+		},
+		{
+			by: 'frees',
+			title: 'frees',
+			explain: 'Since attach',
+			cell: (context) => format.count(context.frees),
+		},
+		{
+			by: 'allocated_bytes',
+			title: 'allocated',
+			explain: 'Bytes allocated since attach',
+			cell: (context) => format.bytes(context.allocated_bytes),
+		},
 	];
 }
 
 function shownContexts(): Context[] {
 	const { by, down } = choices.sort.value;
 	const wanted = choices.filter.value.trim().toLowerCase();
-	const rows = store.contexts.value.filter(({ id }) =>
-		!wanted || store.nameOf(id).toLowerCase().includes(wanted));
-	const order = (a: Context, b: Context) => by === 'name'
-		? store.nameOf(a.id).localeCompare(store.nameOf(b.id)) : a[by] - b[by];
+	const rows = store.contexts.value.filter(
+		({ id }) => !wanted || store.nameOf(id).toLowerCase().includes(wanted),
+	);
+	const order = (a: Context, b: Context) =>
+		by === 'name' ? store.nameOf(a.id).localeCompare(store.nameOf(b.id)) : a[by] - b[by];
 	return rows.sort((a, b) => (down ? order(b, a) : order(a, b)) || a.id - b.id);
 }
 
@@ -92,21 +142,36 @@ function Heading({ by, title, explain, class: name }: Omit<Column, 'cell'>) {
 	const { by: sorted, down } = choices.sort.value;
 	const isSorted = by === sorted && title !== 'share';
 	return (
-		<th scope="col" class={name} aria-sort={isSorted ? (down ? 'descending' : 'ascending') : undefined}>
+		<th
+			scope="col"
+			class={name}
+			aria-sort={isSorted ? (down ? 'descending' : 'ascending') : undefined}>
 			<button type="button" title={explain} onClick={() => choices.sortBy(by)}>
-				{title}{isSorted && <span aria-hidden="true">{down ? ' ↓' : ' ↑'}</span>}
+				{title}
+				{isSorted && <span aria-hidden="true">{down ? ' ↓' : ' ↑'}</span>}
 			</button>
 		</th>
 	);
 }
 
-function Row({ index, context, columns, isFull }: {
-	index: number; context: Context; columns: Column[]; isFull: boolean;
+function Row({
+	index,
+	context,
+	columns,
+	isFull,
+}: {
+	index: number;
+	context: Context;
+	columns: Column[];
+	isFull: boolean;
 }) {
 	const name = store.nameOf(context.id);
 	const isFocus = choices.focus.value === context.id;
 	return (
-		<tr class={isFocus ? 'is-focus' : ''} aria-rowindex={index} onClick={() => choices.toggleFocus(context.id)}>
+		<tr
+			class={isFocus ? 'is-focus' : ''}
+			aria-rowindex={index}
+			onClick={() => choices.toggleFocus(context.id)}>
 			<td>
 				<button type="button" aria-pressed={isFocus} title={name}>
 					<Swatch context={context.id} />
@@ -114,7 +179,11 @@ function Row({ index, context, columns, isFull }: {
 					{isFull && <span class="kind">{KINDS[context.kind]}</span>}
 				</button>
 			</td>
-			{columns.map(({ title, class: name, cell }) => <td key={title} class={name}>{cell(context)}</td>)}
+			{columns.map(({ title, class: name, cell }) => (
+				<td key={title} class={name}>
+					{cell(context)}
+				</td>
+			))}
 		</tr>
 	);
 }
@@ -142,10 +211,24 @@ function useRowsInSight() {
 /* Stands for rows that are not made. */
 function Spacer({ rows, columns }: { rows: number; columns: number }) {
 	if (rows <= 0) return null;
-	return <tr class="spacer" aria-hidden="true"><td colSpan={columns} style={{ height: `${rows * ROW_HEIGHT}px` }} /></tr>;
+	return (
+		<tr class="spacer" aria-hidden="true">
+			<td colSpan={columns} style={{ height: `${rows * ROW_HEIGHT}px` }} />
+		</tr>
+	);
 }
 
-function Table({ rows, first, count, isFull }: { rows: Context[]; first: number; count: number; isFull: boolean }) {
+function Table({
+	rows,
+	first,
+	count,
+	isFull,
+}: {
+	rows: Context[];
+	first: number;
+	count: number;
+	isFull: boolean;
+}) {
 	const columns = isFull ? fullColumns() : SHORT;
 	const start = Math.min(first, Math.max(0, rows.length - count));
 	const shown = rows.slice(start, start + count);
@@ -153,14 +236,27 @@ function Table({ rows, first, count, isFull }: { rows: Context[]; first: number;
 		<table class={isFull ? 'wide' : ''} aria-rowcount={rows.length + 1}>
 			<thead>
 				<tr aria-rowindex={1}>
-					<Heading by="name" title="context" explain="Tag, or call site of untagged blocks" />
-					{columns.map((column) => <Heading {...column} key={column.title} />)}
+					<Heading
+						by="name"
+						title="context"
+						explain="Tag, or call site of untagged blocks"
+					/>
+					{columns.map((column) => (
+						<Heading {...column} key={column.title} />
+					))}
 				</tr>
 			</thead>
 			<tbody>
 				<Spacer rows={start} columns={columns.length + 1} />
-				{shown.map((context, index) =>
-					<Row key={context.id} index={start + index + 2} context={context} columns={columns} isFull={isFull} />)}
+				{shown.map((context, index) => (
+					<Row
+						key={context.id}
+						index={start + index + 2}
+						context={context}
+						columns={columns}
+						isFull={isFull}
+					/>
+				))}
 				<Spacer rows={rows.length - start - shown.length} columns={columns.length + 1} />
 			</tbody>
 		</table>
@@ -171,11 +267,22 @@ export function ContextTable({ isFull }: { isFull: boolean }) {
 	const { element, look, first, count } = useRowsInSight();
 	const rows = shownContexts();
 	return (
-		<div class={isFull ? 'page' : 'side-body'} ref={element} onScroll={look} tabIndex={0} role="group"
+		<div
+			class={isFull ? 'page' : 'side-body'}
+			ref={element}
+			onScroll={look}
+			tabIndex={0}
+			role="group"
 			aria-label="Table of contexts">
-			{rows.length ? <Table rows={rows} first={first} count={count} isFull={isFull} />
-				: <p class="none">{choices.filter.value ? `No context matches “${choices.filter.value}”.`
-					: 'No live blocks yet.'}</p>}
+			{rows.length ? (
+				<Table rows={rows} first={first} count={count} isFull={isFull} />
+			) : (
+				<p class="none">
+					{choices.filter.value
+						? `No context matches “${choices.filter.value}”.`
+						: 'No live blocks yet.'}
+				</p>
+			)}
 		</div>
 	);
 }
@@ -186,11 +293,18 @@ export function ContextBar() {
 	return (
 		<div class="bar">
 			<h2>Contexts</h2>
-			<span class="clip">{shown < all ? `${shown} of ${format.count(all)}` : format.count(shown)}</span>
+			<span class="clip">
+				{shown < all ? `${shown} of ${format.count(all)}` : format.count(shown)}
+			</span>
 			<span class="grow" />
-			<input class="search" type="search" placeholder="/ filter" aria-label="Filter contexts"
+			<input
+				class="search"
+				type="search"
+				placeholder="/ filter"
+				aria-label="Filter contexts"
 				value={choices.filter.value}
-				onInput={({ currentTarget }) => (choices.filter.value = currentTarget.value)} />
+				onInput={({ currentTarget }) => (choices.filter.value = currentTarget.value)}
+			/>
 		</div>
 	);
 }

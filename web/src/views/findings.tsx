@@ -19,12 +19,19 @@ const TRAIL = { width: 84, height: 34 };
 function Trail({ values }: { values: readonly number[] }) {
 	const low = Math.min(...values);
 	const span = Math.max(...values) - low || 1;
-	const points = values.map((value, index) =>
-		`${((index / (values.length - 1)) * TRAIL.width).toFixed(1)},` +
-		(TRAIL.height - 2 - ((value - low) / span) * (TRAIL.height - 4)).toFixed(1));
+	const points = values.map(
+		(value, index) =>
+			`${((index / (values.length - 1)) * TRAIL.width).toFixed(1)},` +
+			(TRAIL.height - 2 - ((value - low) / span) * (TRAIL.height - 4)).toFixed(1),
+	);
 	return (
 		<svg width={TRAIL.width} height={TRAIL.height} aria-hidden="true">
-			<polyline fill="none" stroke="var(--bad)" stroke-width="1.6" points={points.join(' ')} />
+			<polyline
+				fill="none"
+				stroke="var(--bad)"
+				stroke-width="1.6"
+				points={points.join(' ')}
+			/>
 		</svg>
 	);
 }
@@ -73,7 +80,8 @@ function Fragmented() {
 				<strong>{format.bytes(free_bytes)}</strong> free
 			</p>
 			<p class="dim">
-				<b>{arena.name}</b>: {format.percent(arena.fragmentation_ratio)} lies in smaller holes
+				<b>{arena.name}</b>: {format.percent(arena.fragmentation_ratio)} lies in smaller
+				holes
 			</p>
 		</Card>
 	);
@@ -82,11 +90,16 @@ function Fragmented() {
 function Wasted() {
 	const found = findWasted(store.arenas.value ?? []);
 	if (!found) {
-		return <Card title="Wasted"><p>Nothing is live.</p></Card>;
+		return (
+			<Card title="Wasted">
+				<p>Nothing is live.</p>
+			</Card>
+		);
 	}
 	return (
 		<Card title="Wasted">
-			<p title={`Headers ${format.bytes(found.header_bytes)}, padding ${format.bytes(found.padding_bytes)}`}>
+			<p
+				title={`Headers ${format.bytes(found.header_bytes)}, padding ${format.bytes(found.padding_bytes)}`}>
 				<strong>{format.percent(found.share)}</strong> of block memory is overhead
 			</p>
 			<p class="dim">
@@ -125,8 +138,19 @@ export function Findings() {
 	const isKnown = store.arenas.value !== null;
 	return (
 		<section class="findings" aria-label="Findings">
-			{isKnown ? <><Growing /><Fragmented /><Wasted /></> : TITLES.map((title) =>
-				<Card key={title} title={title}><p class="dim">–</p></Card>)}
+			{isKnown ? (
+				<>
+					<Growing />
+					<Fragmented />
+					<Wasted />
+				</>
+			) : (
+				TITLES.map((title) => (
+					<Card key={title} title={title}>
+						<p class="dim">–</p>
+					</Card>
+				))
+			)}
 			<Tiles />
 		</section>
 	);

@@ -11,7 +11,11 @@ function Sheet({ title, rows }: { title: string; rows: typeof SHEET }) {
 			<dl class="sheet">
 				{rows.map(({ keys, does }) => (
 					<>
-						<dt>{keys.map((key) => <kbd key={key}>{key}</kbd>)}</dt>
+						<dt>
+							{keys.map((key) => (
+								<kbd key={key}>{key}</kbd>
+							))}
+						</dt>
 						<dd>{does}</dd>
 					</>
 				))}
@@ -30,7 +34,12 @@ export function Help() {
 	const close = () => (choices.isHelpOpen.value = false);
 	return (
 		<dialog ref={dialog} onClose={close} onCancel={close} aria-labelledby="help-title">
-			<h2 id="help-title">Keys and mouse<button type="button" aria-label="Close" onClick={close}>✕</button></h2>
+			<h2 id="help-title">
+				Keys and mouse
+				<button type="button" aria-label="Close" onClick={close}>
+					✕
+				</button>
+			</h2>
 			<div class="sheets">
 				<Sheet title="Keyboard" rows={SHEET} />
 				<Sheet title="On the map" rows={MOUSE_SHEET} />

@@ -14,8 +14,12 @@ import { Stage } from './stage';
 
 const TABS_MAX = 3;
 const KIND_NAMES: Record<number, string> = {
-	[Kind.free]: 'free', [Kind.live]: 'live blocks', [Kind.cached]: 'freed, kept for reuse',
-	[Kind.unused]: 'never used cells', [Kind.meta]: 'metadata', [Kind.untouched]: 'untouched',
+	[Kind.free]: 'free',
+	[Kind.live]: 'live blocks',
+	[Kind.cached]: 'freed, kept for reuse',
+	[Kind.unused]: 'never used cells',
+	[Kind.meta]: 'metadata',
+	[Kind.untouched]: 'untouched',
 };
 
 const LIFE_NAMES: Record<number, string> = {
@@ -28,14 +32,26 @@ function ArenaSwitch() {
 	const chosen = arena.value?.id ?? null;
 	if (arenas.length === 1) return <h2 class="clip">{arenas[0]!.name}</h2>;
 	if (arenas.length <= TABS_MAX) {
-		return <Segments label="Arena" chosen={chosen} choose={(id) => choices.chooseArena(id)}
-			options={arenas.map(({ id, name }) => ({ value: id, text: name, title: name }))} />;
+		return (
+			<Segments
+				label="Arena"
+				chosen={chosen}
+				choose={(id) => choices.chooseArena(id)}
+				options={arenas.map(({ id, name }) => ({ value: id, text: name, title: name }))}
+			/>
+		);
 	}
 	return (
-		<select aria-label="Arena" value={String(chosen)}
+		<select
+			aria-label="Arena"
+			value={String(chosen)}
 			onChange={({ currentTarget }) => choices.chooseArena(Number(currentTarget.value))}>
-			{arenas.map(({ id, name, is_gone }) =>
-				<option key={id} value={id}>{name}{is_gone ? ' (destroyed)' : ''}</option>)}
+			{arenas.map(({ id, name, is_gone }) => (
+				<option key={id} value={id}>
+					{name}
+					{is_gone ? ' (destroyed)' : ''}
+				</option>
+			))}
 		</select>
 	);
 }
@@ -49,15 +65,19 @@ function MapBar() {
 					<ArenaSwitch />
 					<span class="mono hide-narrow">{format.address(shown.base_addr)}</span>
 					<span class="clip">
-						{format.bytes(shown.committed_bytes)} committed of {format.bytes(shown.capacity_bytes)}
+						{format.bytes(shown.committed_bytes)} committed of{' '}
+						{format.bytes(shown.capacity_bytes)}
 					</span>
 				</>
 			)}
 			<span class="grow" />
 			<span class="hide-narrow">colour</span>
-			<Segments<Colour> label="Colour by" chosen={choices.colour.value}
+			<Segments<Colour>
+				label="Colour by"
+				chosen={choices.colour.value}
 				choose={(colour) => (choices.colour.value = colour)}
-				options={COLOURS.map((value) => ({ value, text: value }))} />
+				options={COLOURS.map((value) => ({ value, text: value }))}
+			/>
 		</div>
 	);
 }
@@ -67,20 +87,53 @@ function Legend() {
 	return (
 		<div class="legend">
 			{colour === 'context' && <span>live blocks by context</span>}
-			{colour === 'state' && <span><i class="swatch live" />live</span>}
+			{colour === 'state' && (
+				<span>
+					<i class="swatch live" />
+					live
+				</span>
+			)}
 			{colour === 'age' && (
 				<>
-					<span>new<i class="ramp age" />an hour</span>
-					<span><i class="swatch older" />older than attach</span>
+					<span>
+						new
+						<i class="ramp age" />
+						an hour
+					</span>
+					<span>
+						<i class="swatch older" />
+						older than attach
+					</span>
 				</>
 			)}
-			{colour === 'occupancy' && <span>empty<i class="ramp occupancy" />full of live blocks</span>}
+			{colour === 'occupancy' && (
+				<span>
+					empty
+					<i class="ramp occupancy" />
+					full of live blocks
+				</span>
+			)}
 			<span class="grow" />
-			<span><i class="swatch free" />free</span>
-			<span><i class="swatch cached" />cached</span>
-			<span><i class="swatch unused" />never used</span>
-			<span><i class="swatch meta" />metadata</span>
-			<span><i class="swatch untouched" />untouched</span>
+			<span>
+				<i class="swatch free" />
+				free
+			</span>
+			<span>
+				<i class="swatch cached" />
+				cached
+			</span>
+			<span>
+				<i class="swatch unused" />
+				never used
+			</span>
+			<span>
+				<i class="swatch meta" />
+				metadata
+			</span>
+			<span>
+				<i class="swatch untouched" />
+				untouched
+			</span>
 		</div>
 	);
 }
@@ -104,10 +157,18 @@ function BlockTip({ index }: { index: number }) {
 	const isOlder = blocks.flags[index]! & BlockFlag.olderThanAttach;
 	return (
 		<dl class="pairs">
-			<Pair name="context"><Swatch context={context} /> {store.nameOf(context)}</Pair>
-			<Pair name="size">{format.count(blocks.bytes[index]!)} B + {format.count(overhead)} overhead</Pair>
+			<Pair name="context">
+				<Swatch context={context} /> {store.nameOf(context)}
+			</Pair>
+			<Pair name="size">
+				{format.count(blocks.bytes[index]!)} B + {format.count(overhead)} overhead
+			</Pair>
 			<Pair name="age">{isOlder ? 'older than attach' : age}</Pair>
-			{details?.label && <Pair name="label"><span class="mono">{details.label}</span></Pair>}
+			{details?.label && (
+				<Pair name="label">
+					<span class="mono">{details.label}</span>
+				</Pair>
+			)}
 			{details && <Pair name="thread">{details.thread_id}</Pair>}
 		</dl>
 	);
@@ -122,22 +183,35 @@ function TexelTip({ index }: { index: number }) {
 		<dl class="pairs">
 			{details ? (
 				<>
-					<Pair name="context"><Swatch context={details.context} /> {store.nameOf(details.context)}</Pair>
-					<Pair name="block">{format.count(details.bytes)} B, {details.state}</Pair>
-					{details.label && <Pair name="label"><span class="mono">{details.label}</span></Pair>}
+					<Pair name="context">
+						<Swatch context={details.context} /> {store.nameOf(details.context)}
+					</Pair>
+					<Pair name="block">
+						{format.count(details.bytes)} B, {details.state}
+					</Pair>
+					{details.label && (
+						<Pair name="label">
+							<span class="mono">{details.label}</span>
+						</Pair>
+					)}
 					<Pair name="age">{ageText(details)}</Pair>
 				</>
 			) : (
 				<Pair name="mostly">{KIND_NAMES[texels.kind[index]!]}</Pair>
 			)}
 			<Pair name={`these ${format.bytes(texels.places_per_texel * PLACE_BYTES)}`}>
-				{format.plural(texels.blocks[index]!, 'block')}, {format.percent(texels.live[index]! / 255)} live
+				{format.plural(texels.blocks[index]!, 'block')},{' '}
+				{format.percent(texels.live[index]! / 255)} live
 			</Pair>
 			{!details && context !== NO_CONTEXT && (
 				<>
-					<Pair name="most of"><Swatch context={context} /> {store.nameOf(context)}</Pair>
+					<Pair name="most of">
+						<Swatch context={context} /> {store.nameOf(context)}
+					</Pair>
 					<Pair name="youngest">
-						{age === AGE_BEFORE_ATTACH ? 'older than attach' : `about ${format.duration(2 ** age)}`}
+						{age === AGE_BEFORE_ATTACH
+							? 'older than attach'
+							: `about ${format.duration(2 ** age)}`}
 					</Pair>
 				</>
 			)}
@@ -156,12 +230,19 @@ function Tip({ stage }: { stage: HTMLElement | null }) {
 	const isBelow = at.y + TIP.away + TIP.height < stage.clientHeight;
 	const x = isRight ? at.x + TIP.away : at.x - TIP.away - TIP.width;
 	const y = isBelow ? at.y + TIP.away : at.y - TIP.away - TIP.height;
-	const address = hoveredDetails.value?.address ??
+	const address =
+		hoveredDetails.value?.address ??
 		format.address(arena.value.base_addr + at.place * PLACE_BYTES);
 	return (
-		<div class="tip" style={{ transform: `translate(${Math.max(0, x)}px, ${Math.max(0, y)}px)` }}>
+		<div
+			class="tip"
+			style={{ transform: `translate(${Math.max(0, x)}px, ${Math.max(0, y)}px)` }}>
 			<span class="mono">{address}</span>
-			{block >= 0 ? <BlockTip index={block} /> : texel >= 0 ? <TexelTip index={texel} /> : null}
+			{block >= 0 ? (
+				<BlockTip index={block} />
+			) : texel >= 0 ? (
+				<TexelTip index={texel} />
+			) : null}
 		</div>
 	);
 }
@@ -184,21 +265,38 @@ function Blank() {
 	const connection = store.connection.value;
 	if (arena.value) return null;
 	const [title, text] =
-		connection.state === 'connecting' ? ['Connecting …', 'Waiting for the collector.']
-		: connection.state === 'lost' ? ['No connection to the collector', 'Trying again by itself. Is mmviz-bpf still running?']
-		: store.arenas.value === null ? ['Reading the heap …', 'The first picture is on its way.']
-		: ['No arena', 'The target has none now. One appears here as soon as it calls mmviz_arena_create().'];
-	return <div class="blank"><strong>{title}</strong><span>{text}</span></div>;
+		connection.state === 'connecting'
+			? ['Connecting …', 'Waiting for the collector.']
+			: connection.state === 'lost'
+				? [
+						'No connection to the collector',
+						'Trying again by itself. Is mmviz-bpf still running?',
+					]
+				: store.arenas.value === null
+					? ['Reading the heap …', 'The first picture is on its way.']
+					: [
+							'No arena',
+							'The target has none now. One appears here as soon as it calls mmviz_arena_create().',
+						];
+	return (
+		<div class="blank">
+			<strong>{title}</strong>
+			<span>{text}</span>
+		</div>
+	);
 }
 
 function mapSummary(): string {
 	const shown = arena.value;
 	if (!shown) return 'Map of the heap. No arena yet.';
 	const from = layout.value.first * PLACE_BYTES;
-	const to = Math.min(layout.value.first + visiblePlaces(layout.value), endPlace.value) * PLACE_BYTES;
-	return `Map of arena ${shown.name}: ${format.plural(shown.live_blocks, 'live block')}, ` +
+	const to =
+		Math.min(layout.value.first + visiblePlaces(layout.value), endPlace.value) * PLACE_BYTES;
+	return (
+		`Map of arena ${shown.name}: ${format.plural(shown.live_blocks, 'live block')}, ` +
 		`${format.bytes(shown.live_bytes)}. Showing ${format.offset(from)} to ${format.offset(to)}. ` +
-		'Arrow keys move the block cursor.';
+		'Arrow keys move the block cursor.'
+	);
 }
 
 export function MapView() {

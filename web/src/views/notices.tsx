@@ -15,7 +15,9 @@ function NoticeBox({ notice }: { notice: ShownNotice }) {
 	return (
 		<div class={`notice ${notice.level}`} role={notice.level === 'error' ? 'alert' : 'status'}>
 			<p>{notice.text}</p>
-			<button type="button" aria-label="Dismiss" onClick={() => store.dismiss(notice.key)}>✕</button>
+			<button type="button" aria-label="Dismiss" onClick={() => store.dismiss(notice.key)}>
+				✕
+			</button>
 		</div>
 	);
 }
@@ -23,7 +25,9 @@ function NoticeBox({ notice }: { notice: ShownNotice }) {
 export function Notices() {
 	return (
 		<div class="notices">
-			{store.notices.value.map((notice) => <NoticeBox key={notice.key} notice={notice} />)}
+			{store.notices.value.map((notice) => (
+				<NoticeBox key={notice.key} notice={notice} />
+			))}
 		</div>
 	);
 }

@@ -11,7 +11,12 @@ import { type Layout, PLACE_BYTES, rulerOf, segmentsOf, showsBlocks } from '../l
 import { type Blocks, Kind, Life } from '../wire';
 import { type Cell, hoveredCell, selectedCell } from './hover';
 
-export const INSET = { left: 84, top: 10, right: 16, bottom: 4 }; /* of the base canvas, CSS pixels */
+export const INSET = {
+	left: 84,
+	top: 10,
+	right: 16,
+	bottom: 4,
+}; /* of the base canvas, CSS pixels */
 const RULER_SPACING = 62;
 const LABEL_MIN_PIXELS = 64;
 
@@ -59,8 +64,11 @@ function drawRuler({ g, inks, ratio, layout: shown }: Pen): void {
 	const { marks, step_bytes } = rulerOf(shown, RULER_SPACING * ratio);
 	for (const { row, offset_bytes } of marks) {
 		if (offset_bytes / PLACE_BYTES >= endPlace.value) break;
-		g.fillText(format.offset(offset_bytes, step_bytes), (INSET.left - 10) * ratio,
-			INSET.top * ratio + row * shown.pitch + middle);
+		g.fillText(
+			format.offset(offset_bytes, step_bytes),
+			(INSET.left - 10) * ratio,
+			INSET.top * ratio + row * shown.pitch + middle,
+		);
 	}
 }
 
@@ -69,8 +77,12 @@ function textColour(blocks: Blocks, i: number, look: Uint8Array, inks: Inks): st
 	const context = blocks.context[i]!;
 	const { value: focus } = choices.focus;
 	if (focus !== null && focus !== context) return inks.dim;
-	const index = { context: store.palette.slotOf(context), age: blockAge(blocks, i), state: Kind.live,
-		occupancy: 255 }[choices.colour.value];
+	const index = {
+		context: store.palette.slotOf(context),
+		age: blockAge(blocks, i),
+		state: Kind.live,
+		occupancy: 255,
+	}[choices.colour.value];
 	const at = (LookRow[choices.colour.value] * LOOK_WIDTH + index) * 4;
 	const brightness = 0.299 * look[at]! + 0.587 * look[at + 1]! + 0.114 * look[at + 2]!;
 	return brightness > 120 ? inks.onBright : inks.onDark;
@@ -92,14 +104,18 @@ function drawNames({ g, inks, look, ratio, layout: shown }: Pen): void {
 		const room = first.width - header - 8 * ratio;
 		const name = store.nameOf(blocks.context[i]!);
 		const whole = `${name}  ${format.bytes(blocks.bytes[i]!)}`;
-		const text = g.measureText(whole).width <= room ? whole : name; /* never a number cut short */
+		const text =
+			g.measureText(whole).width <= room ? whole : name; /* never a number cut short */
 		g.fillStyle = textColour(blocks, i, look, inks);
 		g.save();
 		g.beginPath();
 		g.rect(first.x, first.row * shown.pitch, header + 4 * ratio + room, shown.pitch);
 		g.clip();
-		g.fillText(text, first.x + header + 4 * ratio, first.row * shown.pitch +
-			(shown.pitch - shown.gap) / 2 + 0.5 * ratio);
+		g.fillText(
+			text,
+			first.x + header + 4 * ratio,
+			first.row * shown.pitch + (shown.pitch - shown.gap) / 2 + 0.5 * ratio,
+		);
 		g.restore();
 	}
 }
@@ -120,15 +136,23 @@ function drawUntouched({ g, inks, ratio, layout: shown }: Pen, frontier: number)
 }
 
 /* The outline of a run of places: two long ends and everything between. */
-function outline({ g, ratio, layout: shown }: Pen, cell: Cell | null, colour: string,
-	thickness: number): void {
+function outline(
+	{ g, ratio, layout: shown }: Pen,
+	cell: Cell | null,
+	colour: string,
+	thickness: number,
+): void {
 	if (!cell) return;
 	g.strokeStyle = colour;
 	g.lineWidth = thickness * ratio;
 	const half = (thickness * ratio) / 2;
 	for (const { row, x, width } of segmentsOf(shown, cell.place, cell.places))
-		g.strokeRect(x - half, row * shown.pitch - half, width + 2 * half,
-			shown.pitch - shown.gap + 2 * half);
+		g.strokeRect(
+			x - half,
+			row * shown.pitch - half,
+			width + 2 * half,
+			shown.pitch - shown.gap + 2 * half,
+		);
 }
 
 function drawRange({ g, inks, ratio, layout: shown }: Pen): void {
@@ -144,8 +168,9 @@ function drawRange({ g, inks, ratio, layout: shown }: Pen): void {
 	g.lineWidth = 2 * ratio;
 	for (const { row, x, width, isFirst, isLast } of ends(segments)) {
 		g.beginPath();
-		if (isFirst) g.moveTo(x, row * shown.pitch), g.lineTo(x, (row + 1) * shown.pitch);
-		if (isLast) g.moveTo(x + width, row * shown.pitch), g.lineTo(x + width, (row + 1) * shown.pitch);
+		if (isFirst) (g.moveTo(x, row * shown.pitch), g.lineTo(x, (row + 1) * shown.pitch));
+		if (isLast)
+			(g.moveTo(x + width, row * shown.pitch), g.lineTo(x + width, (row + 1) * shown.pitch));
 		g.stroke();
 	}
 }

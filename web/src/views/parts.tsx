@@ -27,8 +27,13 @@ export function Segments<T extends string | number>(props: {
 	return (
 		<div class="segments" role="group" aria-label={props.label}>
 			{props.options.map(({ value, text, title }) => (
-				<button type="button" key={value} class="clip" title={title}
-					aria-pressed={value === props.chosen} onClick={() => props.choose(value)}>
+				<button
+					type="button"
+					key={value}
+					class="clip"
+					title={title}
+					aria-pressed={value === props.chosen}
+					onClick={() => props.choose(value)}>
 					{text}
 				</button>
 			))}

@@ -7,7 +7,16 @@
  */
 
 import { askBlock, choices, endPlace, layout, stageSize } from '../app';
-import { closer, farther, type Layout, panRows, placeAt, rowsOf, segmentsOf, zoomAt } from '../layout';
+import {
+	closer,
+	farther,
+	type Layout,
+	panRows,
+	placeAt,
+	rowsOf,
+	segmentsOf,
+	zoomAt,
+} from '../layout';
 import { hover } from './hover';
 
 const ASK_AFTER_MS = 60;
@@ -35,8 +44,10 @@ export function startPointer(stage: HTMLElement, base: HTMLCanvasElement): () =>
 	const position = (event: MouseEvent) => {
 		const box = base.getBoundingClientRect();
 		const { ratio } = stageSize.value;
-		return { x: Math.floor((event.clientX - box.left) * ratio),
-			y: Math.floor((event.clientY - box.top) * ratio) };
+		return {
+			x: Math.floor((event.clientX - box.left) * ratio),
+			y: Math.floor((event.clientY - box.top) * ratio),
+		};
 	};
 
 	const point = (event: MouseEvent) => {
@@ -44,8 +55,10 @@ export function startPointer(stage: HTMLElement, base: HTMLCanvasElement): () =>
 		const place = placeAt(layout.value, x, y);
 		clearTimeout(askTimer);
 		const box = stage.getBoundingClientRect();
-		hover.value = place < 0 || place >= endPlace.value ? null
-			: { place, x: event.clientX - box.left, y: event.clientY - box.top };
+		hover.value =
+			place < 0 || place >= endPlace.value
+				? null
+				: { place, x: event.clientX - box.left, y: event.clientY - box.top };
 		if (hover.value) askTimer = setTimeout(() => askBlock(place, 'hover'), ASK_AFTER_MS);
 	};
 
@@ -60,15 +73,24 @@ export function startPointer(stage: HTMLElement, base: HTMLCanvasElement): () =>
 		}
 		const place = placeAt(layout.value, Math.max(0, x), Math.max(0, y));
 		if (place < 0 || held.place < 0) return;
-		choices.range.value = { place: Math.min(place, held.place),
-			places: Math.abs(place - held.place) + 1 };
+		choices.range.value = {
+			place: Math.min(place, held.place),
+			places: Math.abs(place - held.place) + 1,
+		};
 	};
 
 	const pressed = (event: PointerEvent) => {
 		if (event.button > 1) return;
 		const { x, y } = position(event);
 		const isMove = event.shiftKey || event.button === 1;
-		press = { x, y, place: placeAt(layout.value, x, y), isMove, isDrag: false, layout: layout.value };
+		press = {
+			x,
+			y,
+			place: placeAt(layout.value, x, y),
+			isMove,
+			isDrag: false,
+			layout: layout.value,
+		};
 		stage.setPointerCapture(event.pointerId);
 		stage.classList.toggle('is-moving', isMove);
 		if (isMove) event.preventDefault();
@@ -100,8 +122,15 @@ export function startPointer(stage: HTMLElement, base: HTMLCanvasElement): () =>
 		wheel -= steps * WHEEL_STEP;
 		if (!event.ctrlKey) return look(panRows(layout.value, steps, endPlace.value));
 		const { x, y } = position(event);
-		look(zoomAt(layout.value, (steps > 0 ? farther : closer)(layout.value.scale), x, y,
-			endPlace.value));
+		look(
+			zoomAt(
+				layout.value,
+				(steps > 0 ? farther : closer)(layout.value.scale),
+				x,
+				y,
+				endPlace.value,
+			),
+		);
 		point(event);
 	};
 
@@ -110,8 +139,12 @@ export function startPointer(stage: HTMLElement, base: HTMLCanvasElement): () =>
 	};
 
 	const listeners: [string, (event: never) => void, AddEventListenerOptions?][] = [
-		['pointerdown', pressed], ['pointermove', moved], ['pointerup', released],
-		['pointercancel', released], ['pointerleave', left], ['dblclick', fitted],
+		['pointerdown', pressed],
+		['pointermove', moved],
+		['pointerup', released],
+		['pointercancel', released],
+		['pointerleave', left],
+		['dblclick', fitted],
 		['wheel', wheeled, { passive: false }],
 	];
 	for (const [name, listener, how] of listeners)

@@ -22,10 +22,15 @@ function readInks(): Inks {
 		return getComputedStyle(probe).color;
 	};
 	const inks = {
-		ink: colour('--ink'), dim: colour('--dim'), accent: colour('--accent'),
-		warn: colour('--warn'), back: colour('--bg'),
-		onBright: colour('--text-on-bright'), onDark: colour('--text-on-dark'),
-		sans: style.getPropertyValue('--sans'), mono: style.getPropertyValue('--mono'),
+		ink: colour('--ink'),
+		dim: colour('--dim'),
+		accent: colour('--accent'),
+		warn: colour('--warn'),
+		back: colour('--bg'),
+		onBright: colour('--text-on-bright'),
+		onDark: colour('--text-on-dark'),
+		sans: style.getPropertyValue('--sans'),
+		mono: style.getPropertyValue('--mono'),
 	};
 	probe.remove();
 	return inks;

@@ -6,7 +6,9 @@ import * as format from '../format';
 function Verified({ verified_at_ms, now_ms }: { verified_at_ms: number; now_ms: number }) {
 	if (!verified_at_ms) return <span>not verified yet</span>;
 	return (
-		<span class="ok" title="The replica was compared with a fresh walk of the target and was equal.">
+		<span
+			class="ok"
+			title="The replica was compared with a fresh walk of the target and was equal.">
 			✓ replica = walk, {format.duration(now_ms - verified_at_ms)} ago
 		</span>
 	);
@@ -20,12 +22,16 @@ export function Status() {
 		<footer class="status">
 			<Verified verified_at_ms={totals.verified_at_ms} now_ms={store.totals_at_ms.value} />
 			<span data-testid="seen">seen {format.count(totals.events_seen)}</span>
-			<span class={totals.events_lost ? 'warn' : ''}>lost {format.count(totals.events_lost)}</span>
+			<span class={totals.events_lost ? 'warn' : ''}>
+				lost {format.count(totals.events_lost)}
+			</span>
 			<span>{format.perSecond(totals.events_per_second)} events</span>
 			{totals.resyncs > 0 && <span>{format.plural(totals.resyncs, 'resync')}</span>}
 			<span>ring {format.percent(ring)}</span>
 			<span>collector {format.bytes(totals.collector_bytes)}</span>
-			<span class="hints hide-narrow">WASD move · F fit · Space pause · / filter · ? keys</span>
+			<span class="hints hide-narrow">
+				WASD move · F fit · Space pause · / filter · ? keys
+			</span>
 		</footer>
 	);
 }

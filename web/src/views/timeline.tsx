@@ -14,8 +14,12 @@ const POWERS_OF_TWO = Array.from({ length: 50 }, (_, power) => 2 ** power);
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
-const TIME_STEPS = [1, 2, 5, 10, 15, 30].map((step) => step * SECOND)
-	.concat([1, 2, 5, 10, 15, 30].map((step) => step * MINUTE), [1, 2, 3, 6, 12, 24, 72, 168].map((step) => step * HOUR));
+const TIME_STEPS = [1, 2, 5, 10, 15, 30]
+	.map((step) => step * SECOND)
+	.concat(
+		[1, 2, 5, 10, 15, 30].map((step) => step * MINUTE),
+		[1, 2, 3, 6, 12, 24, 72, 168].map((step) => step * HOUR),
+	);
 
 interface Readout {
 	at_ms: number;
@@ -91,8 +95,11 @@ function options(element: HTMLElement, ink: (name: string) => string): uPlot.Opt
 	const font = `11px ${css('--sans')}`;
 	const axis = { stroke: ink('--dim'), font, ticks: { show: false } };
 	return {
-		width: element.clientWidth, height: element.clientHeight,
-		ms: 1, padding: [26, 18, 0, 0], legend: { show: false },
+		width: element.clientWidth,
+		height: element.clientHeight,
+		ms: 1,
+		padding: [26, 18, 0, 0],
+		legend: { show: false },
 		cursor: { y: false, points: { size: 6 }, drag: { x: true, y: false } },
 		scales: {
 			bytes: { range: (_, __, max) => [0, (max || 1) * 1.1] },
@@ -100,16 +107,41 @@ function options(element: HTMLElement, ink: (name: string) => string): uPlot.Opt
 		},
 		series: [
 			{},
-			{ scale: 'bytes', stroke: accent, width: 1.6, fill: faded(accent, 0.08), points: { show: false } },
-			{ scale: 'bytes', stroke: ink('--faint'), width: 1, dash: [4, 3], points: { show: false } },
+			{
+				scale: 'bytes',
+				stroke: accent,
+				width: 1.6,
+				fill: faded(accent, 0.08),
+				points: { show: false },
+			},
+			{
+				scale: 'bytes',
+				stroke: ink('--faint'),
+				width: 1,
+				dash: [4, 3],
+				points: { show: false },
+			},
 			{ scale: 'events', stroke: ink('--ok'), width: 1, points: { show: false } },
 		],
 		axes: [
-			{ ...axis, grid: { show: false }, size: 26, space: 110, incrs: TIME_STEPS,
-				values: (_, splits) => splits.map((at) => format.clock(at)) },
-			{ ...axis, scale: 'bytes', size: LEFT, grid: { stroke: line, width: 1 }, space: 24,
-				incrs: POWERS_OF_TWO, gap: 8,
-				values: (_, splits) => splits.map((value) => format.bytes(value)) },
+			{
+				...axis,
+				grid: { show: false },
+				size: 26,
+				space: 110,
+				incrs: TIME_STEPS,
+				values: (_, splits) => splits.map((at) => format.clock(at)),
+			},
+			{
+				...axis,
+				scale: 'bytes',
+				size: LEFT,
+				grid: { stroke: line, width: 1 },
+				space: 24,
+				incrs: POWERS_OF_TWO,
+				gap: 8,
+				values: (_, splits) => splits.map((value) => format.bytes(value)),
+			},
 		],
 		hooks: {
 			drawClear: [(plot) => drawLosses(plot, ink)],
@@ -132,8 +164,12 @@ function readAt(index: number | null): Readout | null {
 
 function data(): uPlot.AlignedData {
 	const { timeline } = store;
-	return [timeline.column('at_ms'), timeline.column('live_bytes'),
-		timeline.column('resident_bytes'), timeline.column('events_per_second')];
+	return [
+		timeline.column('at_ms'),
+		timeline.column('live_bytes'),
+		timeline.column('resident_bytes'),
+		timeline.column('events_per_second'),
+	];
 }
 
 /* Owns one plot; a drag zooms in and holds, a double click follows all of the history again. */
@@ -154,7 +190,8 @@ function startPlot(element: HTMLElement, probe: HTMLElement): () => void {
 		frame ||= requestAnimationFrame(draw);
 	});
 	const resized = new ResizeObserver(() =>
-		plot.setSize({ width: element.clientWidth, height: element.clientHeight }));
+		plot.setSize({ width: element.clientWidth, height: element.clientHeight }),
+	);
 	resized.observe(element);
 	return () => {
 		stop();
@@ -170,10 +207,23 @@ function Readings() {
 	if (!shown) return null;
 	return (
 		<div class="time-legend">
-			<span><i class="stroke live" />live <b>{format.bytes(shown.live_bytes)}</b></span>
-			<span><i class="stroke resident" />resident <b>{format.bytes(shown.resident_bytes)}</b></span>
-			<span><i class="stroke events" />events <b>{format.perSecond(shown.events_per_second)}</b></span>
-			{pointed.value && <span><b>{format.clock(shown.at_ms, true)}</b></span>}
+			<span>
+				<i class="stroke live" />
+				live <b>{format.bytes(shown.live_bytes)}</b>
+			</span>
+			<span>
+				<i class="stroke resident" />
+				resident <b>{format.bytes(shown.resident_bytes)}</b>
+			</span>
+			<span>
+				<i class="stroke events" />
+				events <b>{format.perSecond(shown.events_per_second)}</b>
+			</span>
+			{pointed.value && (
+				<span>
+					<b>{format.clock(shown.at_ms, true)}</b>
+				</span>
+			)}
 		</div>
 	);
 }
@@ -183,8 +233,9 @@ function Summary() {
 	return (
 		<p class="unseen">
 			Timeline of live bytes, resident bytes and events a second.
-			{marks.length > 0 && ' Marks: ' + marks.map(({ at_ms, text }) =>
-				`${text} at ${format.clock(at_ms)}`).join(', ')}
+			{marks.length > 0 &&
+				' Marks: ' +
+					marks.map(({ at_ms, text }) => `${text} at ${format.clock(at_ms)}`).join(', ')}
 		</p>
 	);
 }
