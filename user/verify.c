@@ -136,8 +136,11 @@ static int verification_walk(struct session *session, struct verification *all)
 		all->ids[all->count++] = session->replica.arenas[i]->id;
 		error = replica_touch_begin(session->replica.arenas[i]);
 	}
-	for (uint32_t i = 0; i < count && !error; i++)
+	for (uint32_t i = 0; i < count && !error; i++) {
 		error = walk_fresh(session, session->replica.arenas[i], &all->walks[i]);
+		if (error == -EFAULT || error == -ESRCH)
+			error = 0; /* destroyed under the walk: the next tick drops it */
+	}
 	return error;
 }
 
