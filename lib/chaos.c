@@ -36,7 +36,7 @@ void chaos_step(void)
 	if (!one_in)
 		return;
 	if (!state)
-		state = (uint64_t)&state ^ (uint64_t)gettid() * 0x9e3779b97f4a7c15ULL;
+		state = (uint64_t)&state ^ (uint32_t)gettid() * 0x9e3779b97f4a7c15ULL;
 	state ^= state << 13;
 	state ^= state >> 7;
 	state ^= state << 17;
