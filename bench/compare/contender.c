@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,40 +72,65 @@ bool contender_prepare(struct contender *contender, const char *build, char reas
 
 /* ------------------------------------------------------------------ running */
 
+/* Start a program with its output in out_fd and, unless it is negative, its errors in error_fd.
+ * Returns after its exec: whoever looks at the process then sees that program. -1: it did not
+ * start.
+ */
+static pid_t start(char *const arguments[], int out_fd, int error_fd)
+{
+	posix_spawn_file_actions_t actions;
+	pid_t pid;
+	int error;
+
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, out_fd, STDOUT_FILENO);
+	if (error_fd >= 0)
+		posix_spawn_file_actions_adddup2(&actions, error_fd, STDERR_FILENO);
+	error = posix_spawn(&pid, arguments[0], &actions, NULL, arguments, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	if (!error)
+		return pid;
+	fprintf(stderr, "compare: cannot start %s: %s\n", arguments[0], strerror(error));
+	return -1;
+}
+
 static pid_t start_workload(const struct contender *contender, const char *build,
 			    const char *workload, double seconds, int out_fd)
 {
 	char program[PATH_MAX], seconds_text[32];
-	pid_t pid = fork();
+	char *arguments[] = {program, (char *)workload, seconds_text, (char *)contender->probe,
+			     NULL};
+	pid_t pid;
 
-	if (pid != 0)
-		return pid;
 	snprintf(program, sizeof(program), "%s/%s", build, contender->program);
 	snprintf(seconds_text, sizeof(seconds_text), "%g", seconds);
-	dup2(out_fd, STDOUT_FILENO);
 	if (contender->library)
 		setenv("LD_PRELOAD", contender->library_path, 1);
-	execl(program, program, workload, seconds_text, contender->probe, (char *)NULL);
-	_exit(127);
+	pid = start(arguments, out_fd, -1);
+	unsetenv("LD_PRELOAD");
+	return pid;
 }
 
 static pid_t start_collector(const struct contender *contender, const char *build, pid_t target)
 {
 	char program[PATH_MAX], log[PATH_MAX], target_text[16];
-	pid_t pid = fork();
+	char *arguments[] = {
+		program, "-p",	     target_text,   "--mode",	  (char *)contender->mode,
+		"-q",	 "--listen", "127.0.0.1:0", "--no-token", NULL};
+	pid_t pid;
 	int log_fd;
 
-	if (pid != 0)
-		return pid;
 	snprintf(program, sizeof(program), "%s/mmviz-bpf", build);
 	snprintf(log, sizeof(log), "%s/" COLLECTOR_LOG, build);
 	snprintf(target_text, sizeof(target_text), "%d", (int)target);
 	log_fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-	dup2(log_fd, STDOUT_FILENO);
-	dup2(log_fd, STDERR_FILENO);
-	execl(program, program, "-p", target_text, "--mode", contender->mode, "-q", "--listen",
-	      "127.0.0.1:0", "--no-token", (char *)NULL);
-	_exit(127);
+	if (log_fd < 0) {
+		fprintf(stderr, "compare: cannot write %s: %s\n", log, strerror(errno));
+		return -1;
+	}
+	pid = start(arguments, log_fd, log_fd);
+	close(log_fd);
+	return pid;
 }
 
 static int wait_for(pid_t pid)
