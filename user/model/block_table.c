@@ -124,7 +124,7 @@ static void fill_units(struct block_table *table, uint32_t first, uint32_t units
 		table->span_of_unit[first + i] = value;
 }
 
-static struct totals_share share_of(const struct span *span, uint32_t index)
+static inline struct totals_share share_of(const struct span *span, uint32_t index)
 {
 	uint64_t word = span->cells[index].word, bytes = mmviz_word_bytes(word);
 	uint64_t in_line = ((uint64_t)span_cell_place(span, index) + 1) * MMVIZ_PLACE_BYTES % 64;
