@@ -318,7 +318,7 @@ uninstall: ## take away what install put there
 	$(Q)rm -rf $(DESTDIR)$(PREFIX)/include/mmviz
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 clean: ## remove build/
 	$(Q)rm -rf $(B)
