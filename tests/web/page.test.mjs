@@ -87,6 +87,7 @@ onPage('a lost connection freezes the picture and comes back by itself', async (
 	assert.notEqual(live, '–');
 	assert.ok((await page.getByTestId('tile-live').textContent()) !== '–', 'the last numbers stay');
 	assert.ok((await colours(page)).size > 3, 'the last picture stays');
+	await assertAccessible(page, 'frozen');
 	const again = await startServer({ ...SMALL, port });
 	try {
 		await page.waitForFunction(() =>

@@ -16,10 +16,11 @@ function Cell({ block }: { block: BlockDetails }) {
 	const isLive = block.state === 'live';
 	const part = (bytes: number) => ({ flexGrow: String(bytes), flexBasis: '0' });
 	if (!isLive) return null;
+	const header = `color-mix(in srgb, ${contextColour(block.context)} 55%, var(--bg))`;
 	return (
 		<>
 			<div class="cell" aria-hidden="true">
-				<i class="swatch header" style={part(block.front_bytes)} />
+				<i style={{ ...part(block.front_bytes), background: header }} />
 				<i style={{ ...part(block.bytes), background: contextColour(block.context) }} />
 				{block.padding_bytes > 0 && (
 					<i class="swatch padding" style={part(block.padding_bytes)} />
@@ -27,7 +28,7 @@ function Cell({ block }: { block: BlockDetails }) {
 			</div>
 			<div class="cell-legend">
 				<span>
-					<i class="swatch header" />
+					<i class="swatch" style={{ background: header }} />
 					header {format.bytes(block.front_bytes)}
 				</span>
 				<span>
