@@ -11,9 +11,9 @@ build=${1:-build}
 size=${2:-normal}
 out=$build/bench
 case $size in
-quick) runs=1 seconds=0.05 sim_seconds=1 ;;
-normal) runs=5 seconds=0.2 sim_seconds=4 ;;
-full) runs=9 seconds=0.3 sim_seconds=10 ;;
+quick) runs=1 seconds=0.05 sim_seconds=1 delay=1.5 ;;
+normal) runs=5 seconds=0.2 sim_seconds=4 delay=3 ;;
+full) runs=9 seconds=0.3 sim_seconds=10 delay=3 ;;
 *)
 	echo "usage: bench/run.sh BUILD [quick|full]" >&2
 	exit 64
@@ -56,7 +56,7 @@ can_attach() {
 # One line: what server_sim did in a mode, and what the collector saw and lost.
 throughput() {
 	local mode=$1 result=$out/server_sim.json summary='' sim
-	"$build/server_sim" --rate 0 --delay 3 --seconds "$sim_seconds" --json >"$result" 2>/dev/null &
+	"$build/server_sim" --rate 0 --delay "$delay" --seconds "$sim_seconds" --json >"$result" 2>/dev/null &
 	sim=$!
 	pids+=("$sim")
 	[ "$mode" = detached ] || attach "$sim" "$mode"

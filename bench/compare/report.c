@@ -206,8 +206,10 @@ void report_print(const struct comparison *comparison, FILE *out)
 	fprintf(out, "runs      %u of %g s for each figure, interleaved\n", comparison->runs,
 		comparison->seconds);
 	print_table(comparison, "ns, median", value_median, out);
-	print_table(comparison, "ns, best", value_best, out);
-	print_table(comparison, "spread, %", value_spread, out);
+	if (comparison->runs > 1) {
+		print_table(comparison, "ns, best", value_best, out);
+		print_table(comparison, "spread, %", value_spread, out);
+	}
 	print_table(comparison, "wall / CPU", value_wall, out);
 	print_table(comparison, "peak RSS, MiB", value_mib, out);
 	fprintf(out, "\nbudgets\n");
