@@ -20,15 +20,24 @@
 
 /* ------------------------------------------------------------------ cut */
 
+static int read_seq(const struct session *session, const struct registry_arena *known,
+		    uint32_t index, uint64_t *out)
+{
+	const struct registry_heap *heap = &known->heaps[index];
+	struct log_place log = {heap->log_addr, known->id, heap->id};
+
+	return log_read_seq(session->target, &log, out);
+}
+
 static int read_seqs(const struct session *session, const struct registry_arena *known,
 		     struct replica_cut *cuts)
 {
 	int error = 0;
 
 	for (uint32_t i = 0; i < known->heaps_count && !error; i++)
-		error = log_read_seq(session->target, known->heaps[i].log_addr, &cuts[i].s1);
+		error = read_seq(session, known, i, &cuts[i].s1);
 	for (uint32_t i = 0; i < known->heaps_count && !error; i++)
-		error = log_read_seq(session->target, known->heaps[i].log_addr, &cuts[i].s2);
+		error = read_seq(session, known, i, &cuts[i].s2);
 	return error;
 }
 

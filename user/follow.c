@@ -168,28 +168,25 @@ static uint64_t expected_of(const struct session *session, uint32_t arena_id, ui
 
 static void read_tail(const struct session *session, struct waiting_tail *waiting)
 {
-	int error = log_read_tail(session->target, waiting->log_addr,
-				  expected_of(session, waiting->arena_id, waiting->heap_id),
-				  &waiting->tail);
+	uint64_t expected = expected_of(session, waiting->log.arena_id, waiting->log.heap_id);
 
-	waiting->is_read = !error;
+	waiting->is_read = !log_read_tail(session->target, &waiting->log, expected, &waiting->tail);
 }
 
 /* -EFAULT: the arena is just being destroyed; the registry will say so. */
 static int read_heap(struct session *session, uint32_t arena_id, const struct registry_heap *heap)
 {
+	struct log_place log = {heap->log_addr, arena_id, heap->id};
 	struct waiting_tail *waiting;
 	uint64_t seq;
-	int error = log_read_seq(session->target, heap->log_addr, &seq);
+	int error = log_read_seq(session->target, &log, &seq);
 
 	if (error || seq == expected_of(session, arena_id, heap->id))
 		return error == -EFAULT ? 0 : error;
 	waiting = new_tail(session);
 	if (!waiting)
 		return -ENOMEM;
-	waiting->arena_id = arena_id;
-	waiting->heap_id = heap->id;
-	waiting->log_addr = heap->log_addr;
+	waiting->log = log;
 	waiting->seq = seq;
 	read_tail(session, waiting);
 	return 0;
@@ -294,21 +291,22 @@ static int drain(struct session *session)
 static bool does_connect(const struct session *session, const struct waiting_tail *waiting)
 {
 	return waiting->is_read && waiting->tail.first < waiting->tail.next &&
-	       waiting->tail.first <= expected_of(session, waiting->arena_id, waiting->heap_id);
+	       waiting->tail.first <=
+		       expected_of(session, waiting->log.arena_id, waiting->log.heap_id);
 }
 
 /* Rule 12: seq has moved, and the log itself, read after it, shows that nothing was logged. */
 static bool is_unlogged(const struct session *session, const struct waiting_tail *waiting)
 {
-	return waiting->is_read &&
-	       waiting->tail.next <= expected_of(session, waiting->arena_id, waiting->heap_id);
+	return waiting->is_read && waiting->tail.next <= expected_of(session, waiting->log.arena_id,
+								     waiting->log.heap_id);
 }
 
 static void feed_tail(struct session *session, struct replica_arena *arena,
 		      const struct waiting_tail *waiting)
 {
 	struct replica_batch batch = {
-		.heap_id = waiting->heap_id,
+		.heap_id = waiting->log.heap_id,
 		.thread_id = waiting->tail.thread_id,
 		.first = waiting->tail.first,
 		.next = waiting->tail.next,
@@ -322,24 +320,24 @@ static void feed_tail(struct session *session, struct replica_arena *arena,
 /* Feed what connects. True: the heap's events reach the seq that was read. */
 static bool settle_tail(struct session *session, struct waiting_tail *waiting)
 {
-	struct replica_arena *arena = replica_arena_find(&session->replica, waiting->arena_id);
+	struct replica_arena *arena = replica_arena_find(&session->replica, waiting->log.arena_id);
 	const struct replica_heap *heap;
 
 	if (!arena)
 		return true;
-	heap = replica_heap_find(arena, waiting->heap_id);
+	heap = replica_heap_find(arena, waiting->log.heap_id);
 	if (does_connect(session, waiting) || rule_is_off(RULE_TAIL_COVERS)) {
 		if (waiting->is_read && waiting->tail.first < waiting->tail.next)
 			feed_tail(session, arena, waiting);
 	} else if (is_unlogged(session, waiting)) {
-		replica_accept_unlogged(arena, waiting->heap_id, waiting->seq);
+		replica_accept_unlogged(arena, waiting->log.heap_id, waiting->seq);
 	} else if (waiting->is_read && (!heap || heap->has_start_gap) &&
-		   waiting->tail.first -
-				   expected_of(session, waiting->arena_id, waiting->heap_id) <=
+		   waiting->tail.first - expected_of(session, waiting->log.arena_id,
+						     waiting->log.heap_id) <=
 			   MMVIZ_OPERATION_EVENTS_MAX) {
 		feed_tail(session, arena, waiting);
 	}
-	return expected_of(session, waiting->arena_id, waiting->heap_id) >= waiting->seq;
+	return expected_of(session, waiting->log.arena_id, waiting->log.heap_id) >= waiting->seq;
 }
 
 static bool settle_tails(struct session *session)
@@ -357,13 +355,13 @@ static void give_up_tails(struct session *session)
 	for (uint32_t i = 0; i < session->tails_count; i++) {
 		struct waiting_tail *waiting = &session->tails[i];
 		struct replica_arena *arena =
-			replica_arena_find(&session->replica, waiting->arena_id);
+			replica_arena_find(&session->replica, waiting->log.arena_id);
 
 		if (!arena)
 			continue;
 		if (waiting->is_read && waiting->tail.first < waiting->tail.next)
 			feed_tail(session, arena, waiting);
-		replica_declare_lost(arena, waiting->heap_id, waiting->seq);
+		replica_declare_lost(arena, waiting->log.heap_id, waiting->seq);
 	}
 }
 

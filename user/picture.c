@@ -82,11 +82,13 @@ static int walk_part(struct posing_arena *posing, uint64_t first, uint64_t units
 
 static uint64_t read_seq(const struct posing_arena *posing, uint32_t heap_id)
 {
+	struct log_place log = {.arena_id = posing->known->id, .heap_id = heap_id};
 	uint64_t seq = 0;
 
 	if (heap_id == 0 || heap_id > posing->known->heaps_count)
 		return 0;
-	log_read_seq(posing->picture->target, posing->known->heaps[heap_id - 1].log_addr, &seq);
+	log.addr = posing->known->heaps[heap_id - 1].log_addr;
+	log_read_seq(posing->picture->target, &log, &seq);
 	return seq;
 }
 

@@ -15,8 +15,7 @@
 
 /* A tail that waits until the ring has been drained. */
 struct waiting_tail {
-	uint32_t arena_id, heap_id;
-	uint64_t log_addr;
+	struct log_place log;
 	uint64_t seq; /* that must be reached */
 	bool is_read;
 	struct log_tail tail;

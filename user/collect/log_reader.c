@@ -17,28 +17,44 @@ struct log_head {
 	uint64_t seq, first, next, first_ns;
 	uint32_t arena_id, heap_id, thread_id, reserved;
 };
+_Static_assert(offsetof(struct log_head, thread_id) == offsetof(struct mmviz_log, thread_id),
+	       "the first members of struct mmviz_log");
 
-int log_read_seq(const struct target *target, uint64_t log_addr, uint64_t *out)
+static int read_head(const struct target *target, const struct log_place *log, struct log_head *out)
 {
-	return target_read(target, log_addr + offsetof(struct mmviz_log, seq), out, sizeof(*out));
+	int error = target_read(target, log->addr, out, sizeof(*out));
+
+	if (!error && (out->arena_id != log->arena_id || out->heap_id != log->heap_id))
+		error = -EFAULT;
+	return error;
 }
 
-static int read_events(const struct target *target, uint64_t log_addr, struct log_tail *tail,
-		       uint64_t first)
+int log_read_seq(const struct target *target, const struct log_place *log, uint64_t *out)
+{
+	struct log_head head;
+	int error = read_head(target, log, &head);
+
+	if (!error)
+		*out = head.seq;
+	return error;
+}
+
+static int read_events(const struct target *target, const struct log_place *log,
+		       struct log_tail *tail, uint64_t first)
 {
 	uint64_t offset = offsetof(struct mmviz_log, events) +
 			  (tail->first - first) * sizeof(struct mmviz_event);
 
-	return target_read(target, log_addr + offset, tail->events,
+	return target_read(target, log->addr + offset, tail->events,
 			   (tail->next - tail->first) * sizeof(struct mmviz_event));
 }
 
 /* One attempt; -EAGAIN: torn. */
-static int read_once(const struct target *target, uint64_t log_addr, uint64_t from,
+static int read_once(const struct target *target, const struct log_place *log, uint64_t from,
 		     struct log_tail *out)
 {
 	struct log_head before, after;
-	int error = target_read(target, log_addr, &before, sizeof(before));
+	int error = read_head(target, log, &before);
 
 	if (error)
 		return error;
@@ -51,22 +67,18 @@ static int read_once(const struct target *target, uint64_t log_addr, uint64_t fr
 		out->first = from < out->next ? from : out->next;
 	if (out->first == out->next)
 		return 0;
-	error = read_events(target, log_addr, out, before.first);
+	error = read_events(target, log, out, before.first);
 	if (!error)
-		error = target_read(target, log_addr, &after, sizeof(after));
+		error = read_head(target, log, &after);
 	return error ?: (after.first == before.first ? 0 : -EAGAIN);
 }
 
-int log_read_tail(const struct target *target, uint64_t log_addr, uint64_t from,
+int log_read_tail(const struct target *target, const struct log_place *log, uint64_t from,
 		  struct log_tail *out)
 {
-	int error = log_read_seq(target, log_addr, &out->seq);
+	int error = -EAGAIN;
 
-	for (int i = 0; !error && i < ATTEMPTS; i++) {
-		error = read_once(target, log_addr, from, out);
-		if (error != -EAGAIN)
-			return error;
-		error = 0;
-	}
-	return error ?: -EAGAIN;
+	for (int i = 0; i < ATTEMPTS && error == -EAGAIN; i++)
+		error = read_once(target, log, from, out);
+	return error;
 }

@@ -13,20 +13,23 @@
 
 #include "collect/target.h"
 
+/* Which log: an address alone may be another arena's by now, where the first one was destroyed. */
+struct log_place {
+	uint64_t addr;
+	uint32_t arena_id, heap_id;
+};
+
 struct log_tail {
-	uint64_t seq;	      /* read before everything else */
 	uint64_t first, next; /* numbers of events[0] and of the one after the last */
 	uint32_t thread_id;
 	struct mmviz_event events[MMVIZ_LOG_SLOTS];
 };
 
-/* seq of the log at `log_addr`. 0, or as target_read. */
-int log_read_seq(const struct target *target, uint64_t log_addr, uint64_t *out);
-/*
- * seq, and the events from number `from` on that lie in the log. -EAGAIN: the owner was faster
- * every time; otherwise as target_read.
- */
-int log_read_tail(const struct target *target, uint64_t log_addr, uint64_t from,
+/* 0, or as target_read; -EFAULT also if this is not that log any more. */
+int log_read_seq(const struct target *target, const struct log_place *log, uint64_t *out);
+/* The events from number `from` on that lie in the log. As log_read_seq; -EAGAIN: the owner was
+ * faster every time. */
+int log_read_tail(const struct target *target, const struct log_place *log, uint64_t from,
 		  struct log_tail *out);
 
 #endif
