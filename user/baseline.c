@@ -8,9 +8,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "collect/walk.h"
 #include "session_state.h"
@@ -41,22 +39,29 @@ static int read_seqs(const struct session *session, const struct registry_arena 
 	return error;
 }
 
+/* -EFAULT: another arena lies there now. */
+static int read_head(const struct session *session, const struct registry_arena *known,
+		     struct mmviz_arena_head *out)
+{
+	int error = target_read(session->target, known->head_addr, out, sizeof(*out));
+
+	return error ?: (out->id == known->id ? 0 : -EFAULT);
+}
+
 static int cut_arena(struct session *session, struct replica_arena *arena,
 		     const struct registry_arena *known)
 {
 	struct replica_cut *cuts = calloc(known->heaps_count + 1, sizeof(*cuts));
-	uint64_t order = 0;
+	struct mmviz_arena_head head = {0};
 	int error = -ENOMEM;
 
 	if (cuts)
 		error = read_seqs(session, known, cuts);
 	if (!error)
-		error = target_read(session->target,
-				    known->head_addr + offsetof(struct mmviz_arena_head, order),
-				    &order, sizeof(order));
+		error = read_head(session, known, &head);
 	if (!error)
 		error = replica_baseline_begin(&session->replica, arena, cuts, known->heaps_count,
-					       order, session_clock_ns());
+					       head.order, session_clock_ns());
 	free(cuts);
 	return error;
 }
@@ -104,7 +109,7 @@ static int walk_replica(struct session *session, struct replica_arena *arena,
 	struct walking walking = {session, arena};
 	struct walk_callbacks callbacks = {&walking, on_units, on_span, on_block, on_pause};
 	struct mmviz_arena_head head = known->head, fresh;
-	int error = target_read(session->target, known->head_addr, &fresh, sizeof(fresh));
+	int error = read_head(session, known, &fresh);
 
 	if (error)
 		return error;

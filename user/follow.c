@@ -349,15 +349,17 @@ static bool settle_tails(struct session *session)
 	return all;
 }
 
-/* What does not come in time has been lost; what connects behind it counts. */
+/* What does not come in time has been lost, unless its arena is gone; what connects behind it
+ * counts. */
 static void give_up_tails(struct session *session)
 {
+	session_refresh(session, false);
 	for (uint32_t i = 0; i < session->tails_count; i++) {
 		struct waiting_tail *waiting = &session->tails[i];
 		struct replica_arena *arena =
 			replica_arena_find(&session->replica, waiting->log.arena_id);
 
-		if (!arena)
+		if (!arena || session_find_arena(session, arena->id)->is_gone)
 			continue;
 		if (waiting->is_read && waiting->tail.first < waiting->tail.next)
 			feed_tail(session, arena, waiting);
