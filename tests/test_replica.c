@@ -447,9 +447,104 @@ static void losses_are_counted_and_heal(void **state)
 		  CHECKED_ROUNDS);
 }
 
+/* ------------------------------------------------------------------ a hostile target */
+
+/* Half of them likely: kinds that exist, places inside of the arena. */
+static struct mmviz_event hostile_event(struct random *random)
+{
+	uint32_t place = random_below(random, 2 * SIM_UNITS * PLACES_PER_UNIT);
+	uint64_t data = random_below(random, 4096);
+
+	if (random_below(random, 4) == 0)
+		return (struct mmviz_event){random_next(random), random_next(random)};
+	if (random_below(random, 4) == 0)
+		place &= ~(PLACES_PER_UNIT - 1);
+	if (random_below(random, 2))
+		data |= (uint64_t)random_below(random, 256) << 32 |
+			(uint64_t)random_below(random, 4) << 40;
+	if (random_below(random, 16) == 0)
+		data |= MMVIZ_ALLOC_LABELLED;
+	return (struct mmviz_event){
+		mmviz_event_what(random_below(random, 11), random_below(random, 1u << 24), place),
+		data};
+}
+
+static void feed_hostile(struct collector *collector)
+{
+	struct random *random = &collector->random;
+	struct mmviz_event events[MMVIZ_LOG_SLOTS];
+	struct replica_batch batch = {
+		.heap_id = random_below(random, 6),
+		.first = random_below(random, 100000),
+		.at_ns = random_next(random),
+		.events = events,
+	};
+	const struct replica_heap *heap = replica_heap_find(collector->arena, batch.heap_id);
+
+	if (heap && random_below(random, 8))
+		batch.first = heap->expected;
+	batch.next = batch.first + random_below(random, MMVIZ_LOG_SLOTS + 1);
+	if (random_below(random, 64) == 0)
+		batch.next = random_next(random);
+	for (uint32_t i = 0; i < MMVIZ_LOG_SLOTS; i++)
+		events[i] = hostile_event(random);
+	replica_feed(&collector->replica, collector->arena, &batch);
+}
+
+static void walk_hostile(struct collector *collector)
+{
+	struct random *random = &collector->random;
+	struct mmviz_span head;
+	struct walked_block block = {
+		.place = (uint32_t)random_next(random) >> random_below(random, 20),
+		.life = random_below(random, 4),
+		.word = random_next(random),
+	};
+
+	for (size_t i = 0; i < sizeof(head); i++)
+		((uint8_t *)&head)[i] = (uint8_t)(random_next(random) >> random_below(random, 64));
+	if (random_below(random, 2))
+		head.fit = MMVIZ_FIT_LARGE;
+	replica_walk_span(collector->arena, random_below(random, SIM_UNITS + 2), &head);
+	replica_walk_block(collector->arena, &block);
+	replica_walk_units(collector->arena, (uint32_t)random_next(random), block.place,
+			   random_below(random, 5));
+}
+
+static void hostile_bytes_do_no_harm(void **state)
+{
+	struct replica_cut cuts[SIM_HEAPS] = {{0}};
+	struct collector collector;
+	struct heap_sim sim;
+	uint64_t fed = 0;
+
+	(void)state;
+	start(&collector, &sim, random_seed());
+	for (uint32_t i = 0; i < 3000; i++) {
+		if (i % 64 == 0) {
+			for (uint32_t h = 0; h < SIM_HEAPS; h++)
+				cuts[h].s1 = cuts[h].s2 = expected_of(&collector, h + 1);
+			assert_int_equal(replica_baseline_begin(&collector.replica, collector.arena,
+								cuts, SIM_HEAPS, i, ATTACH_NS),
+					 0);
+			for (uint32_t w = 0; w < 32; w++)
+				walk_hostile(&collector);
+			replica_baseline_end(collector.arena, random_next(&collector.random));
+		}
+		feed_hostile(&collector);
+		replica_settle(collector.arena, random_below(&collector.random, 5000));
+		fed += collector.arena->seen;
+		assert_int_equal(block_table_check(&collector.arena->table), 0);
+	}
+	assert_true(fed > 0 && collector.arena->violations > 0);
+	replica_fini(&collector.replica);
+	heap_sim_fini(&sim);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(hostile_bytes_do_no_harm),
 		cmocka_unit_test(attach_to_busy_heaps),
 		cmocka_unit_test(follow_busy_heaps),
 		cmocka_unit_test(attach_slowly),
