@@ -15,7 +15,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define CANDIDATES 64u
+#define CANDIDATES 256u
 #define SHARE_MAX  255u
 #define TEXELS_MAX (1u << 24)
 
@@ -39,6 +39,7 @@ struct candidate {
 
 struct heap_map {
 	uint64_t offset, bytes_per_texel, end; /* of the window */
+	double share_per_byte;
 	struct view_texel *texels;
 	uint32_t now_ms;
 	/* The texel that is open. */
@@ -47,20 +48,24 @@ struct heap_map {
 	uint64_t parts[PARTS];
 	uint32_t blocks;
 	uint32_t youngest_ms; /* birth of the youngest */
-	bool has_live, has_young;
+	bool has_young;
 	struct candidate candidates[CANDIDATES];
-	uint32_t best; /* slot of the candidate with most bytes */
+	uint64_t best_bytes; /* of the candidate that had most so far */
+	uint32_t best_context;
 };
 
 /* ------------------------------------------------------------------ the open texel */
 
+/* Rounded to the nearest; by multiplication, for there are five in each texel. The last term makes
+ * up for what a double cannot say where it is exactly half. */
 static uint8_t share_of(const struct heap_map *map, uint64_t bytes)
 {
-	return (uint8_t)((bytes * SHARE_MAX + map->bytes_per_texel / 2) / map->bytes_per_texel);
+	return (uint8_t)((double)bytes * map->share_per_byte + 0.5 + 1e-9);
 }
 
-static uint8_t dominant_kind(const uint64_t parts[PARTS])
+static uint8_t dominant_kind(const struct heap_map *map)
 {
+	const uint64_t *parts = map->parts;
 	const uint64_t sums[] = {
 		[VIEW_FREE] = parts[PART_FREE],
 		[VIEW_LIVE] = parts[PART_LIVE] + parts[PART_HEADER] + parts[PART_PADDING],
@@ -71,6 +76,8 @@ static uint8_t dominant_kind(const uint64_t parts[PARTS])
 	};
 	uint8_t best = VIEW_LIVE;
 
+	if (2 * sums[VIEW_LIVE] > map->bytes_per_texel)
+		return VIEW_LIVE;
 	for (uint8_t kind = 0; kind < sizeof(sums) / sizeof(sums[0]); kind++)
 		if (sums[kind] > sums[best])
 			best = kind;
@@ -89,12 +96,12 @@ static uint8_t age_of(const struct heap_map *map)
 static void close_texel(struct heap_map *map)
 {
 	map->texels[map->texel] = (struct view_texel){
-		.context = map->has_live ? map->candidates[map->best].context : 0xffffffffu,
+		.context = map->best_context,
 		.live = share_of(map, map->parts[PART_LIVE]),
 		.header = share_of(map, map->parts[PART_HEADER]),
 		.cached = share_of(map, map->parts[PART_CACHED]),
 		.free = share_of(map, map->parts[PART_FREE] + map->parts[PART_UNTOUCHED]),
-		.kind = dominant_kind(map->parts),
+		.kind = dominant_kind(map),
 		.age_log2_ms = age_of(map),
 		.blocks = (uint16_t)(map->blocks < UINT16_MAX ? map->blocks : UINT16_MAX),
 	};
@@ -107,25 +114,36 @@ static void open_texel(struct heap_map *map, uint32_t texel)
 	map->texel_end = map->offset + (texel + 1ULL) * map->bytes_per_texel;
 	map->blocks = 0;
 	map->youngest_ms = 0;
-	map->has_live = map->has_young = false;
+	map->has_young = false;
+	map->best_bytes = 0;
+	map->best_context = 0xffffffffu;
 }
 
-static void vote(struct heap_map *map, uint32_t context, uint64_t bytes)
+static inline void vote(struct heap_map *map, uint32_t context, uint64_t bytes)
 {
-	uint32_t slot = (context ^ context >> 6) % CANDIDATES;
-	struct candidate *candidate = &map->candidates[slot];
+	struct candidate *candidate = &map->candidates[(context ^ context >> 8) % CANDIDATES];
 
 	if (candidate->texel != map->texel + 1)
 		*candidate = (struct candidate){0, context, map->texel + 1};
-	if (candidate->context == context)
+	if (__builtin_expect(candidate->context == context, 1))
 		candidate->bytes += bytes;
 	else if (candidate->bytes >= bytes)
 		candidate->bytes -= bytes;
 	else
 		*candidate = (struct candidate){bytes - candidate->bytes, context, map->texel + 1};
-	if (!map->has_live || candidate->bytes > map->candidates[map->best].bytes)
-		map->best = slot;
-	map->has_live = true;
+	if (candidate->bytes < map->best_bytes)
+		return;
+	map->best_bytes = candidate->bytes;
+	map->best_context = candidate->context;
+}
+
+static inline void note_birth(struct heap_map *map, uint32_t born_ms)
+{
+	if (born_ms == BORN_BEFORE_ATTACH)
+		return;
+	map->has_young = true;
+	if (born_ms > map->youngest_ms)
+		map->youngest_ms = born_ms;
 }
 
 /* ------------------------------------------------------------------ painting */
@@ -141,11 +159,7 @@ static void paint_here(struct heap_map *map, const struct brush *brush, uint64_t
 	if (brush->part != PART_LIVE)
 		return;
 	vote(map, brush->context, bytes);
-	if (brush->born_ms == BORN_BEFORE_ATTACH)
-		return;
-	map->has_young = true;
-	if (brush->born_ms > map->youngest_ms)
-		map->youngest_ms = brush->born_ms;
+	note_birth(map, brush->born_ms);
 }
 
 static void advance_to(struct heap_map *map, uint64_t at)
@@ -189,13 +203,6 @@ static void paint_live(struct heap_map *map, const struct span *span, uint32_t i
 	uint64_t padding = payload + mmviz_word_bytes(cell->word);
 	struct brush live = {PART_LIVE, mmviz_word_context(cell->word), cell->born_ms};
 
-	if (start >= map->offset && end <= map->texel_end) { /* the commonest: all in one texel */
-		map->parts[PART_HEADER] += payload - header;
-		map->parts[PART_PADDING] += header - start + end - padding;
-		map->blocks++;
-		paint_here(map, &live, padding - payload);
-		return;
-	}
 	paint_plain(map, start, header, PART_PADDING);
 	advance_to(map, header);
 	map->blocks += header >= map->offset && header < map->end;
@@ -204,17 +211,45 @@ static void paint_live(struct heap_map *map, const struct span *span, uint32_t i
 	paint_plain(map, padding, end, PART_PADDING);
 }
 
-/* Cells in a row that are not live. */
-static uint32_t dead_cells(const struct span *span, uint32_t first)
+/* The commonest case: cells that lie wholly in the open texel. Returns how many were painted. */
+static uint32_t paint_inside(struct heap_map *map, const struct span *span, uint32_t first)
 {
-	uint32_t index = first;
+	uint64_t start = span_cell_offset(span, first), cell_bytes = span_cell_bytes(span);
+	uint64_t room = map->texel_end > start ? (map->texel_end - start) / cell_bytes : 0;
+	uint64_t live_bytes = 0, live_cells = 0;
+	uint32_t count = span->used_cells - first;
 
-	if (span->live_cells == 0)
-		return span->used_cells - first;
-	while (index < span->used_cells &&
-	       mmviz_word_life(span->cells[index].word) != MMVIZ_LIFE_LIVE)
-		index++;
-	return index - first;
+	if (start < map->offset)
+		return 0;
+	count = room < count ? (uint32_t)room : count;
+	for (const struct cell *cell = &span->cells[first]; cell < &span->cells[first + count];
+	     cell++) {
+		uint64_t bytes = mmviz_word_bytes(cell->word);
+
+		if (mmviz_word_life(cell->word) != MMVIZ_LIFE_LIVE)
+			continue;
+		live_cells++;
+		live_bytes += bytes;
+		vote(map, mmviz_word_context(cell->word), bytes);
+		note_birth(map, cell->born_ms);
+	}
+	map->blocks += (uint32_t)live_cells;
+	map->parts[PART_LIVE] += live_bytes;
+	map->parts[PART_HEADER] += live_cells * span_header_bytes(span);
+	map->parts[PART_PADDING] +=
+		live_cells * (cell_bytes - span_header_bytes(span)) - live_bytes;
+	map->parts[PART_CACHED] += (count - live_cells) * cell_bytes;
+	return count;
+}
+
+/* A cell that begins or ends outside of the open texel. */
+static void paint_across(struct heap_map *map, const struct span *span, uint32_t index)
+{
+	if (mmviz_word_life(span->cells[index].word) == MMVIZ_LIFE_LIVE)
+		paint_live(map, span, index);
+	else
+		paint_plain(map, span_cell_offset(span, index), span_cell_offset(span, index + 1),
+			    PART_CACHED);
 }
 
 static void paint_span(struct heap_map *map, const struct span *span)
@@ -225,14 +260,11 @@ static void paint_span(struct heap_map *map, const struct span *span)
 	uint32_t index = (uint32_t)(skipped < span->used_cells ? skipped : span->used_cells);
 
 	while (index < span->used_cells && span_cell_offset(span, index) < map->end) {
-		uint32_t dead = dead_cells(span, index);
+		uint32_t inside = paint_inside(map, span, index);
 
-		if (dead)
-			paint_plain(map, span_cell_offset(span, index),
-				    span_cell_offset(span, index + dead), PART_CACHED);
-		else
-			paint_live(map, span, index);
-		index += dead ? dead : 1;
+		if (inside == 0)
+			paint_across(map, span, index);
+		index += inside ? inside : 1;
 	}
 	paint_plain(map, span_cell_offset(span, index), end, PART_UNUSED);
 }
@@ -276,6 +308,7 @@ int view_map(const struct view *view, uint32_t arena_id, uint64_t offset_bytes,
 	if (count == 0)
 		return 0;
 	map.end = offset_bytes + count * map.bytes_per_texel;
+	map.share_per_byte = (double)SHARE_MAX / (double)map.bytes_per_texel;
 	open_texel(&map, 0);
 	paint_arena(&map, &arena->table);
 	close_texel(&map);

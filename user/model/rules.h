@@ -3,8 +3,9 @@
  * rules.h - which rules of the replica protocol are left out: none, but in a test build.
  *
  * With -DMMVIZ_CHAOS the environment variable MMVIZ_RULES_OFF (a comma list of the names below)
- * leaves rules out, to prove that the tests would notice. In normal builds rule_is_off() is false
- * at compile time and none of this exists.
+ * leaves rules out, to prove that the tests would notice, and MMVIZ_CUT_PAUSE_US lets time pass
+ * between two reads of a cut. In normal builds rule_is_off() is false at compile time and none of
+ * this exists.
  */
 #ifndef MMVIZ_MODEL_RULES_H
 #define MMVIZ_MODEL_RULES_H
@@ -25,6 +26,7 @@ enum rule {
 #ifdef MMVIZ_CHAOS
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static inline bool rule_is_off(enum rule rule)
 {
@@ -38,11 +40,22 @@ static inline bool rule_is_off(enum rule rule)
 			return true;
 	return false;
 }
+
+static inline void rule_pause(void)
+{
+	const char *microseconds = getenv("MMVIZ_CUT_PAUSE_US");
+
+	if (microseconds)
+		usleep((useconds_t)atoi(microseconds));
+}
 #else
 static inline bool rule_is_off(enum rule rule)
 {
 	(void)rule;
 	return false;
+}
+static inline void rule_pause(void)
+{
 }
 #endif
 
