@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "collect/walk.h"
+#include "model/rules.h"
 #include "session_state.h"
 
 #define RETRY_FIRST_NS 50000000ull
@@ -34,8 +35,10 @@ static int read_seqs(const struct session *session, const struct registry_arena 
 
 	for (uint32_t i = 0; i < known->heaps_count && !error; i++)
 		error = read_seq(session, known, i, &cuts[i].s1);
-	for (uint32_t i = 0; i < known->heaps_count && !error; i++)
+	for (uint32_t i = 0; i < known->heaps_count && !error; i++) {
 		error = read_seq(session, known, i, &cuts[i].s2);
+		rule_pause();
+	}
 	return error;
 }
 
