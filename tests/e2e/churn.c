@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * churn.c - a target that does everything at once, until it is killed: the subject of chaos.sh.
+ * churn.c - a target that does everything at once, until SIGTERM: the subject of chaos.sh.
  *
  * Seats are taken by threads that live for some thousand operations; the successor on a seat
  * inherits what lay there. Each seat has a table of blocks of its own, and all share one: what a
@@ -13,6 +13,7 @@
 #include <argp.h>
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -223,6 +224,11 @@ static void fork_once(void)
 		waitpid(child, NULL, 0);
 }
 
+static void end(int number)
+{
+	_exit(number == SIGTERM ? 0 : 1);
+}
+
 static error_t parse_option(int key, char *text, struct argp_state *state)
 {
 	switch (key) {
@@ -269,6 +275,7 @@ int main(int argc, char **argv)
 
 	if (argp_parse(&argp, argc, argv, 0, NULL, NULL))
 		return 64;
+	signal(SIGTERM, end);
 	random.state = settings.seed;
 	arenas[0] = mmviz_arena_create("churn", 512u << 20);
 	arenas[1] = mmviz_arena_create("churn too", 512u << 20);
