@@ -24,6 +24,16 @@
 
 /* ------------------------------------------------------------------ spans */
 
+/*
+ * A medium span has as many heads as small spans would fit: a free finds owner and class in the one
+ * of its block's address before it knows what kind of span that is in. The first one alone is kept
+ * up to date in its other members.
+ */
+static uint32_t heads_of(const struct mmviz_arena *arena, const struct mmviz_span *span)
+{
+	return span->units >> (arena->head.span_shift[MMVIZ_FIT_SMALL] - MMVIZ_UNIT_SHIFT);
+}
+
 static struct mmviz_span *span_take(struct mmviz_arena *arena, struct heap *heap,
 				    unsigned size_class, unsigned shape)
 {
@@ -44,6 +54,8 @@ static struct mmviz_span *span_take(struct mmviz_arena *arena, struct heap *heap
 	span_init(span, &kind, arena_unit_address(arena, unit), heap->head.id);
 	if (arena->head.flags & MMVIZ_ARENA_GUARD_BYTES)
 		span->flags = SPAN_GUARDED;
+	for (uint32_t i = 1; i < heads_of(arena, span); i++)
+		span[i] = *span;
 	change_mark(&change, unit, units, MMVIZ_UNIT_SPAN + size_class, shape);
 	change_end(&change);
 	return span;
@@ -65,6 +77,8 @@ void arena_span_give(struct mmviz_arena *arena, struct heap *heap, struct mmviz_
 	struct change change;
 
 	change_begin(&change, arena, heap);
+	for (uint32_t i = 0; i < heads_of(arena, span); i++)
+		span[i].owner_heap = 0;
 	change_give(&change, arena_unit(arena, (void *)span->start_addr), span->units);
 	change_end(&change);
 }
@@ -97,6 +111,8 @@ static void heap_init(struct heap *heap, struct mmviz_arena *arena, uint32_t id)
 		arena->head.heads_addr -
 		(arena->head.base_addr >> arena->head.span_shift[0]) * sizeof(struct mmviz_span);
 	heap->small_shift = arena->head.span_shift[MMVIZ_FIT_SMALL];
+	heap->places = arena->head.capacity_bytes >> MMVIZ_PLACE_SHIFT;
+	heap->live = arena->live;
 	heap->medium_mask = ~0ULL << arena->head.span_shift[MMVIZ_FIT_MEDIUM];
 	/* Guard bytes are the slow path's: no size takes the fast one. */
 	heap->cell_max_bytes =
@@ -197,7 +213,7 @@ static size_t align_up(size_t bytes, size_t alignment)
  * mmviz_arena. Offsets from their start.
  */
 struct books {
-	size_t heads_offset, extents_offset, bytes;
+	size_t heads_offset, live_offset, extents_offset, bytes;
 };
 
 static struct books books_of(const struct mmviz_arena_head *head)
@@ -205,8 +221,9 @@ static struct books books_of(const struct mmviz_arena_head *head)
 	size_t units = head->capacity_bytes >> MMVIZ_UNIT_SHIFT;
 	struct books books = {.heads_offset = align_up(units, 64)};
 
-	books.extents_offset =
+	books.live_offset =
 		books.heads_offset + mmviz_heads_count(head) * sizeof(struct mmviz_span);
+	books.extents_offset = books.live_offset + (head->capacity_bytes >> MMVIZ_PLACE_SHIFT) / 8;
 	books.bytes = align_up(books.extents_offset + units * sizeof(struct extent_node),
 			       MMVIZ_UNIT_BYTES);
 	return books;
@@ -283,12 +300,14 @@ static struct mmviz_arena *arena_init(const struct mmviz_arena_head *head, uint3
 	memset(arena, 0, sizeof(*arena));
 	arena->head = *head;
 	arena->head.heads_addr = head->map_addr + books.heads_offset;
+	arena->head.live_addr = head->map_addr + books.live_offset;
 	arena->head.created_ns = os_now_ns();
 	arena->head.committed_units = arena->head.frontier_units = meta_units;
 	strncpy(arena->head.name, name, sizeof(arena->head.name) - 1);
 	arena->units = (uint32_t)(head->capacity_bytes >> MMVIZ_UNIT_SHIFT);
 	arena->map = (uint8_t *)head->map_addr;
 	arena->heads = (struct mmviz_span *)arena->head.heads_addr;
+	arena->live = (uint64_t *)arena->head.live_addr;
 	arena->medium_class =
 		span_class_of((size_t)1 << (head->span_shift[MMVIZ_FIT_SMALL] - 4)) + 1;
 	arena->cell_max_bytes = 1u << (head->span_shift[MMVIZ_FIT_MEDIUM] - 4);
@@ -368,6 +387,7 @@ void mmviz_arena_destroy(struct mmviz_arena *arena)
 {
 	if (!arena)
 		return;
+	heap_settle_mine(arena);
 	if (registry_here.semaphores.batch)
 		for (struct heap *heap = arena_heap_first(arena); heap; heap = heap_next(heap))
 			if (heap->log.next == heap->log.seq)
@@ -380,6 +400,18 @@ void mmviz_arena_destroy(struct mmviz_arena *arena)
 	pthread_mutex_destroy(&arena->lock);
 	arena->head.magic = 0;
 	release_memory(&arena->head);
+}
+
+/* No block is live, no span has an owner. */
+static void forget_blocks(struct mmviz_arena *arena)
+{
+	uint64_t last =
+		arena->head.base_addr + (arena->head.frontier_units << MMVIZ_UNIT_SHIFT) - 1;
+	uint64_t heads = mmviz_head_index(&arena->head, last) + 1;
+
+	memset(arena->live, 0,
+	       (arena->head.frontier_units << MMVIZ_UNIT_SHIFT) / MMVIZ_PLACE_BYTES / 8);
+	memset(arena->heads, 0, heads * sizeof(*arena->heads));
 }
 
 /* Every run of units that is not META becomes one free extent. The heads disown their spans, so
@@ -408,11 +440,13 @@ void mmviz_arena_reset(struct mmviz_arena *arena)
 	struct heap *heap = heap_of_thread(arena);
 	struct change change;
 
+	heap_settle_mine(arena);
 	change_begin(&change, arena, heap ? heap : arena->spare);
 	for (heap = arena_heap_first(arena); heap; heap = heap_next(heap))
 		heap_clear(heap);
 	memset(arena->cached_runs, 0, sizeof(arena->cached_runs));
 	arena->cached_units = arena->large_units = 0;
+	forget_blocks(arena);
 	free_all_units(arena);
 	operation_add(&change.operation, mmviz_event_what(MMVIZ_EVENT_RESET, 0, 0), 0);
 	change_end(&change);

@@ -3,7 +3,8 @@
  * arena.h - a reserved range of addresses, its units, and every structural change.
  *
  *	                            base
- *	| map | heads | extent nodes | struct mmviz_arena | heaps, spans, large blocks, free units
+ *	| map | heads | live bits | extent nodes | struct mmviz_arena | heaps, spans, large blocks,
+ *free units
  *... |
  *
  * (In the caller's own memory the books come after the struct, as META units.)
@@ -35,6 +36,7 @@ struct mmviz_arena {
 	uint32_t units;
 	uint8_t *map;
 	struct mmviz_span *heads;
+	uint64_t *live; /* bits, by place */
 	struct extent_tree extents;
 	uint32_t cached_runs[MMVIZ_CLASSES]; /* large.c: first unit of the freed blocks of a class
 						of lengths */
@@ -84,6 +86,12 @@ static inline struct mmviz_span *arena_span_of(const struct mmviz_arena *arena, 
 					       unsigned fit)
 {
 	return heap_span(arena->spare, block, fit);
+}
+
+/* Whether the block whose header lies here is in use. */
+static inline bool arena_is_live(const struct mmviz_arena *arena, const struct mmviz_header *header)
+{
+	return heap_is_live(arena->spare, heap_place(arena->spare, header));
 }
 
 /* A new span for the heap; NULL: no memory. */

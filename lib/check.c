@@ -32,10 +32,12 @@ __attribute__((format(printf, 1, 2))) static int broken(const char *format, ...)
 
 /* ------------------------------------------------------------------ cells */
 
-/* Whether a header fits its life; counts the cached ones. */
-static int check_cell(const struct mmviz_span *span, uint32_t cell, uint32_t *cached)
+/* Whether a header fits its life and its live bit; counts those that are free. */
+static int check_cell(const struct mmviz_arena *arena, const struct mmviz_span *span, uint32_t cell,
+		      uint32_t *cached)
 {
 	const struct mmviz_header *header = span_header(span, cell);
+	bool is_live = arena_is_live(arena, header);
 	uint64_t word = header->word;
 
 	if (!mmviz_header_is_whole(header, (uint64_t)header))
@@ -48,12 +50,18 @@ static int check_cell(const struct mmviz_span *span, uint32_t cell, uint32_t *ca
 	if (mmviz_word_life(word) == MMVIZ_LIFE_NEVER)
 		return broken("block %p: never used, but below the span's bump %u",
 			      (const void *)(header + 1), span->bump_cells);
+	if (is_live && mmviz_word_life(word) == MMVIZ_LIFE_CACHED)
+		return broken("block %p: cached by its header, live by its bit",
+			      (const void *)(header + 1));
+	if (!is_live && mmviz_word_life(word) == MMVIZ_LIFE_RETURNED)
+		return broken("block %p: returned by its header, free by its bit",
+			      (const void *)(header + 1));
 	if (mmviz_word_life(word) == MMVIZ_LIFE_LIVE &&
 	    mmviz_word_bytes(word) > span_usable_bytes(span))
 		return broken("block %p: %llu bytes requested, %zu usable",
 			      (const void *)(header + 1),
 			      (unsigned long long)mmviz_word_bytes(word), span_usable_bytes(span));
-	*cached += mmviz_word_life(word) == MMVIZ_LIFE_CACHED;
+	*cached += !is_live;
 	return 0;
 }
 
@@ -105,7 +113,7 @@ static int check_span(const struct mmviz_arena *arena, uint32_t unit, int64_t *i
 		return broken("unit %u: bump %u over capacity %u", unit, span->bump_cells,
 			      span->cells);
 	for (uint32_t cell = 0; cell < span->bump_cells; cell++) {
-		error = check_cell(span, cell, &cached);
+		error = check_cell(arena, span, cell, &cached);
 		if (error)
 			return error;
 	}
@@ -182,6 +190,8 @@ static int check_heap(const struct mmviz_arena *arena, const struct heap *heap,
 		return broken("heap %u: log from %llu to %llu", heap->head.id,
 			      (unsigned long long)log->first, (unsigned long long)log->next);
 	*in_magazines -= heap->lost_cells;
+	for (uint32_t i = 0; i < HEAP_WAITING; i++)
+		*in_magazines -= heap->waiting[i] != 0;
 	for (unsigned number = 0; number < HEAP_MAGAZINES; number++) {
 		int64_t length = check_free_list(arena, NULL, heap->magazines[number].top_place);
 		uint32_t listed = heap->with_room[number];
@@ -209,6 +219,7 @@ int mmviz_arena_check(struct mmviz_arena *arena)
 	if (!arena || arena->head.magic != MMVIZ_ARENA_MAGIC)
 		return broken("not an arena");
 	message[0] = '\0';
+	heap_settle_mine(arena);
 	arena_lock(arena);
 	error = extent_tree_check(&arena->extents);
 	if (error)

@@ -92,16 +92,16 @@ static bool is_readable_block(const struct mmviz_arena *arena, const void *block
 enum mmviz_error_kind error_of_block(const struct mmviz_arena *arena, const void *block)
 {
 	const struct mmviz_header *header = (const struct mmviz_header *)block - 1;
-	unsigned life;
 
 	if (!is_readable_block(arena, block))
 		return MMVIZ_ERROR_FOREIGN_POINTER;
-	life = mmviz_word_life(header->word);
-	if (mmviz_header_is_whole(header, (uint64_t)header) &&
-	    (life == MMVIZ_LIFE_CACHED || life == MMVIZ_LIFE_RETURNED))
-		return MMVIZ_ERROR_DOUBLE_FREE;
-	return is_block_start(arena, block) ? MMVIZ_ERROR_CORRUPT_HEADER
-					    : MMVIZ_ERROR_FOREIGN_POINTER;
+	if (!arena_is_live(arena, header))
+		return is_block_start(arena, block) ? MMVIZ_ERROR_DOUBLE_FREE
+						    : MMVIZ_ERROR_FOREIGN_POINTER;
+	return mmviz_word_life(header->word) == MMVIZ_LIFE_RETURNED &&
+			       mmviz_header_is_whole(header, (uint64_t)header)
+		       ? MMVIZ_ERROR_DOUBLE_FREE
+		       : MMVIZ_ERROR_CORRUPT_HEADER;
 }
 
 /* The name under which a program knows a block: its label, else its tag. */

@@ -29,6 +29,7 @@ void heap_clear(struct heap *heap)
 		heap->magazines[number] = (struct magazine){.room_cells = magazine_limit(number)};
 	memset(heap->active, 0, sizeof(heap->active));
 	memset(heap->with_room, 0, sizeof(heap->with_room));
+	memset(heap->waiting, 0, sizeof(heap->waiting));
 	heap->lost_cells = 0;
 	heap->returned = 0;
 }
@@ -63,6 +64,7 @@ void heap_abandon(struct heap *heap)
 	heap->log.thread_id = 0;
 	if (heap == arena->spare)
 		return;
+	heap_settle_all(heap);
 	for (unsigned number = 0; number < HEAP_MAGAZINES; number++)
 		trim(heap, number, 0);
 	arena_lock(arena);
@@ -193,6 +195,48 @@ static void trim(struct heap *heap, unsigned number, int32_t keep)
 		give_up(heap, number, rest, cells);
 }
 
+void heap_settle_broken(struct heap *heap, uint64_t waiting, const void *site)
+{
+	struct mmviz_header *header = heap_header(heap, (uint32_t)waiting);
+	unsigned number = (unsigned)(waiting >> 32);
+	unsigned fit =
+		number % MMVIZ_CLASSES >= heap->medium_class ? MMVIZ_FIT_MEDIUM : MMVIZ_FIT_SMALL;
+
+	if (!waiting)
+		return;
+	error_report(heap->arena, MMVIZ_ERROR_CORRUPT_HEADER, header + 1, site);
+	/* The handler came back. The next owner writes a new header, so the cell is as good as any.
+	 */
+	header->freed.life_fit = (uint8_t)(fit << 2);
+	if (heap_give(heap, number, header))
+		heap_halve(heap, number);
+}
+
+void heap_settle_all(struct heap *heap)
+{
+	for (uint32_t i = 0; i < HEAP_WAITING; i++) {
+		uint32_t slot = (heap->waiting_at + i) % HEAP_WAITING;
+		uint64_t waiting = heap->waiting[slot];
+
+		heap->waiting[slot] = 0;
+		heap_settle(heap, waiting, heap->waiting_sites[slot]);
+	}
+}
+
+void heap_settle_mine(const struct mmviz_arena *arena)
+{
+	if (thread_heaps[arena->slot])
+		heap_settle_all(thread_heaps[arena->slot]);
+}
+
+/* The main thread ends with the process: what it freed last is examined all the same. */
+__attribute__((destructor)) static void settle_at_exit(void)
+{
+	for (unsigned slot = 0; slot < MMVIZ_ARENAS_MAX; slot++)
+		if (thread_heaps[slot])
+			heap_settle_all(thread_heaps[slot]);
+}
+
 void heap_halve(struct heap *heap, unsigned number)
 {
 	trim(heap, number, magazine_limit(number) / 2);
@@ -223,9 +267,11 @@ static void reclaim(struct heap *heap, struct mmviz_header *header)
 	struct mmviz_span *span = heap_span(heap, header + 1, mmviz_word_fit(word));
 	uint64_t what = mmviz_event_what(MMVIZ_EVENT_RECLAIM, mmviz_word_context(word),
 					 heap_place(heap, header));
-	bool is_long = heap_give(heap, span, header);
+	bool is_long = heap_give(heap, span->magazine, header);
 	listeners_free listeners;
 
+	STEP();
+	heap_clear_live(heap, heap_place(heap, header));
 	STEP();
 	listeners = listeners_of_free();
 	if (LISTENS_BATCH_FREE(listeners))
@@ -320,6 +366,7 @@ struct mmviz_header *heap_take_slow(struct heap *heap, unsigned number)
 
 	if (__atomic_load_n(&heap->returned, __ATOMIC_RELAXED))
 		collect(heap);
+	heap_settle_all(heap);
 	header = take_from_magazine(heap, number);
 	while (!header) {
 		header = take_from_active(heap, number);

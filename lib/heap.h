@@ -24,6 +24,8 @@
 #define HEAP_SITES     32u /* slots of the call-site cache; a power of two */
 #define HEAP_MAGAZINES (MMVIZ_SHAPES * MMVIZ_CLASSES)
 
+#define HEAP_WAITING 4u /* frees that pass while a header is on its way; a power of two */
+
 struct magazine {
 	uint32_t top_place; /* header of the cell freed last; 0: empty */
 	int32_t room_cells; /* how many more it takes before it is halved */
@@ -34,13 +36,19 @@ struct heap {
 	struct mmviz_heap_head head;
 	struct mmviz_arena *arena;
 	uint64_t base_addr;	 /* of the arena */
+	uint64_t places;	 /* that it has */
 	uint64_t heads_bias;	 /* heads_addr less the head number of address 0: see heap_span */
 	uint64_t medium_mask;	 /* of an address: its medium span */
 	uint32_t cell_max_bytes; /* payloads up to this come from spans */
 	uint32_t medium_class;	 /* classes from this on lie in medium spans */
 	uint32_t small_shift;
 	uint32_t log_events; /* hand over at this many */
+	uint64_t *live;	     /* the arena's live bits */
 	/* ------------------------------------------------ owner */
+	uint64_t waiting[HEAP_WAITING]; /* a ring of blocks just freed: place | magazine << 32; 0:
+					   none */
+	const void *waiting_sites[HEAP_WAITING]; /* where they were freed */
+	uint32_t waiting_at;
 	struct magazine magazines[HEAP_MAGAZINES]; /* by shape * MMVIZ_CLASSES + class */
 	struct mmviz_span
 		*active[HEAP_MAGAZINES];    /* cells never used come from here; NULL at first */
@@ -76,6 +84,12 @@ struct heap *heap_next(const struct heap *heap);
 
 /* A free cell, from wherever the heap finds one. NULL: no memory. */
 struct mmviz_header *heap_take_slow(struct heap *heap, unsigned magazine);
+/* Examine the headers of all that wait, and put the blocks onto their magazines. */
+void heap_settle_all(struct heap *heap);
+/* The same for the calling thread's heap of this arena, if it has one: before anybody looks. */
+void heap_settle_mine(const struct mmviz_arena *arena);
+/* No block waited there after all, or its header is broken: then tell of it first. */
+void heap_settle_broken(struct heap *heap, uint64_t waiting, const void *site);
 /* The magazine has no room: give its older half back to the spans. */
 void heap_halve(struct heap *heap, unsigned magazine);
 /* How many cells lie in the magazine. */
@@ -116,6 +130,15 @@ static inline struct mmviz_span *heap_span(const struct heap *heap, const void *
 				     (address >> heap->small_shift) * sizeof(struct mmviz_span));
 }
 
+/* A head of the span that holds this block, whatever its kind: good for owner, magazine and guard
+ * flag only. */
+static inline const struct mmviz_span *heap_any_head(const struct heap *heap, const void *block)
+{
+	return (const struct mmviz_span *)(heap->heads_bias +
+					   ((uint64_t)block >> heap->small_shift) *
+						   sizeof(struct mmviz_span));
+}
+
 /* The cell that was freed last; NULL: the magazine is empty (or damaged), heap_take_slow knows
  * more. */
 static inline struct mmviz_header *heap_take(struct heap *heap, unsigned size_class, unsigned shape)
@@ -130,15 +153,67 @@ static inline struct mmviz_header *heap_take(struct heap *heap, unsigned size_cl
 	return header;
 }
 
-/* Put a cell of this heap onto its magazine. The caller tells of it and then, if this is true,
- * halves the magazine. */
-static inline bool heap_give(struct heap *heap, const struct mmviz_span *span,
-			     struct mmviz_header *header)
+/* Put a cell of this heap onto its magazine; true: that must be halved now. */
+static inline bool heap_give(struct heap *heap, unsigned number, struct mmviz_header *header)
 {
-	struct magazine *magazine = &heap->magazines[span->magazine];
+	struct magazine *magazine = &heap->magazines[number];
 
-	span_push(&magazine->top_place, header, heap_place(heap, header), span->fit);
+	span_push(&magazine->top_place, header, heap_place(heap, header),
+		  mmviz_word_fit(header->word));
 	return --magazine->room_cells <= 0;
+}
+
+/* The live bit of a place; its word is written by the owner of its span alone. */
+static inline bool heap_is_live(const struct heap *heap, uint32_t place)
+{
+	return __atomic_load_n(&heap->live[mmviz_live_word_index(place)], __ATOMIC_RELAXED) &
+	       mmviz_live_bit(place);
+}
+static inline void heap_set_live(struct heap *heap, uint32_t place)
+{
+	uint64_t *word = &heap->live[mmviz_live_word_index(place)];
+
+	__atomic_store_n(word, *word | mmviz_live_bit(place), __ATOMIC_RELAXED);
+}
+static inline void heap_clear_live(struct heap *heap, uint32_t place)
+{
+	uint64_t *word = &heap->live[mmviz_live_word_index(place)];
+
+	__atomic_store_n(word, *word & ~mmviz_live_bit(place), __ATOMIC_RELAXED);
+}
+
+static inline bool heap_header_is_live(const struct mmviz_header *header)
+{
+	return header->check == mmviz_check_word((uint64_t)header, header->word) &&
+	       mmviz_word_life(header->word) == MMVIZ_LIFE_LIVE;
+}
+
+/* A block that waited: examine its header, and let the cell be used again. */
+static inline void heap_settle(struct heap *heap, uint64_t waiting, const void *site)
+{
+	struct mmviz_header *header = heap_header(heap, (uint32_t)waiting);
+
+	if (__builtin_expect(!heap_header_is_live(header), 0))
+		heap_settle_broken(heap, waiting, site);
+	else if (__builtin_expect(heap_give(heap, (unsigned)(waiting >> 32), header), 0))
+		heap_halve(heap, (unsigned)(waiting >> 32));
+}
+
+/*
+ * A block was freed, and told. Its header's cache line is asked for, and the block takes the place
+ * of the one that has waited longest, whose line is here by now.
+ */
+static inline void heap_wait(struct heap *heap, struct mmviz_header *header, uint32_t number,
+			     const void *site)
+{
+	uint32_t slot = heap->waiting_at++ % HEAP_WAITING;
+	uint64_t oldest = heap->waiting[slot];
+	const void *oldest_site = heap->waiting_sites[slot];
+
+	__builtin_prefetch(header, 1);
+	heap->waiting[slot] = heap_place(heap, header) | (uint64_t)number << 32;
+	heap->waiting_sites[slot] = site;
+	heap_settle(heap, oldest, oldest_site);
 }
 
 #endif

@@ -25,9 +25,10 @@ static size_t front_bytes_for(size_t alignment)
 	return (front + alignment - 1) & ~(alignment - 1);
 }
 
+/* A payload of no bytes lies in the block's units, too: its address must not be another block's. */
 static uint64_t units_for(size_t front_bytes, size_t bytes)
 {
-	return (front_bytes + (uint64_t)bytes + MMVIZ_UNIT_BYTES - 1) >> MMVIZ_UNIT_SHIFT;
+	return (front_bytes + (uint64_t)bytes + !bytes + MMVIZ_UNIT_BYTES - 1) >> MMVIZ_UNIT_SHIFT;
 }
 
 /* Write span head, label and header of a new large block. `birth`: the number of its ALLOC event.
@@ -199,6 +200,7 @@ static struct mmviz_header *take(struct mmviz_arena *arena, struct heap *heap,
 	before = arena->head.frontier_units != change.frontier_before ? 3 : 2;
 	header =
 		init_block(arena_unit_address(arena, unit), units, request, heap->log.seq + before);
+	heap_set_live(heap, heap_place(heap, header));
 	change_mark(&change, unit, units, MMVIZ_UNIT_LARGE, request->shape);
 	tell_born(&change, header, request);
 	change_end(&change);
@@ -229,16 +231,17 @@ int large_give(struct mmviz_arena *arena, struct heap *heap, struct mmviz_header
 
 	change_begin(&change, arena, heap ? heap : arena->spare);
 	word = header->word;
-	if (mmviz_word_life(word) != MMVIZ_LIFE_LIVE ||
+	if (!arena_is_live(arena, header) || mmviz_word_life(word) != MMVIZ_LIFE_LIVE ||
 	    arena->map[arena_unit(arena, span)] != MMVIZ_UNIT_LARGE) {
 		change_cancel(&change);
 		return -EINVAL;
 	}
 	span_write_freed(header, MMVIZ_LIFE_CACHED, MMVIZ_FIT_LARGE, 0);
+	heap_clear_live(change.heap, heap_place(change.heap, header));
 	operation_add(&change.operation,
 		      mmviz_event_what(MMVIZ_EVENT_FREE, mmviz_word_context(word),
 				       heap_place(change.heap, header)),
-		      mmviz_word_bytes(word));
+		      0);
 	STEP();
 	if (!bin_push(arena, span))
 		give_run(&change, span);

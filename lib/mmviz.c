@@ -85,38 +85,17 @@ static noinline void tell_freed(uint64_t arena_id, struct mmviz_header *header, 
 					context, sample_period_bytes());
 }
 
-/* What a free of the heap's own block still has to do when it is not only counted: log it, tell it,
- * halve the magazine. */
-static noinline void free_told(struct heap *heap, struct mmviz_header *header, uint64_t word,
-			       const struct mmviz_span *span, listeners_free listeners)
+/* Somebody listens to a free of the heap's own block, whose header is still as it was: log it and
+ * tell it. */
+static noinline void tell_free(struct heap *heap, struct mmviz_header *header, bool is_labelled,
+			       listeners_free listeners)
 {
 	if (LISTENS_BATCH_FREE(listeners))
-		log_one(heap,
-			mmviz_event_what(MMVIZ_EVENT_FREE, mmviz_word_context(word),
-					 heap_place(heap, header)),
-			mmviz_word_bytes(word));
+		log_one(heap, mmviz_event_what(MMVIZ_EVENT_FREE, 0, heap_place(heap, header)), 0);
 	else
 		log_count(heap, 1);
 	if (LISTENS_FREE(listeners) || LISTENS_SAMPLE_FREE(listeners))
-		tell_freed(heap->log.arena_id, header, word, span->shape == MMVIZ_SHAPE_LABELLED,
-			   listeners);
-	if (heap->magazines[span->magazine].room_cells <= 0)
-		heap_halve(heap, span->magazine);
-}
-
-/* A block of the heap's own goes back to its magazine. */
-static inline void free_own(struct heap *heap, struct mmviz_header *header, uint64_t word,
-			    const struct mmviz_span *span)
-{
-	bool is_full = heap_give(heap, span, header);
-	listeners_free listeners;
-
-	STEP();
-	listeners = listeners_of_free();
-	if (unlikely(listeners || is_full))
-		free_told(heap, header, word, span, listeners);
-	else
-		log_count(heap, 1);
+		tell_freed(heap->log.arena_id, header, header->word, is_labelled, listeners);
 }
 
 /* ------------------------------------------------------------------ a block is born */
@@ -148,14 +127,18 @@ static inline void *block_born(struct heap *heap, struct mmviz_header *header, u
 		header->word = 0;
 		STEP();
 		write_header(header, word, seq);
+		heap_set_live(heap, heap_place(heap, header));
 		return header + 1;
 	}
 	STEP();
 	write_header(header, word, heap->log.seq);
+	heap_set_live(heap, heap_place(heap, header));
+	STEP();
 	if (!rule_off(RULE_SEMAPHORE_LATE))
 		listeners = listeners_of_alloc();
 #else
 	write_header(header, word, heap->log.seq);
+	heap_set_live(heap, heap_place(heap, header));
 	listeners = listeners_of_alloc();
 #endif
 	if (unlikely(listeners))
@@ -363,17 +346,15 @@ static noinline void bad_free(struct mmviz_arena *arena, const void *block, cons
 	error_report(arena, error_of_block(arena, block), block, site);
 }
 
-/* Whether it can be a live block of this arena, by address and header. */
-static inline bool is_live_block(const struct mmviz_arena *arena, const void *block)
+/* Whether a live block of this arena can begin here: address, live bit and header say so. */
+static bool is_live_block(const struct mmviz_arena *arena, const void *block)
 {
 	uint64_t header_addr = (uint64_t)block - MMVIZ_HEADER_BYTES;
 	const struct mmviz_header *header = (const struct mmviz_header *)header_addr;
 
-	if (header_addr - arena->head.base_addr >= arena_readable_bytes(arena) ||
-	    ((uint64_t)block & 15))
-		return false;
-	return header->check == mmviz_check_word((uint64_t)header, header->word) &&
-	       mmviz_word_life(header->word) == MMVIZ_LIFE_LIVE;
+	return header_addr - arena->head.base_addr < arena_readable_bytes(arena) &&
+	       !((uint64_t)block & 15) && arena_is_live(arena, header) &&
+	       heap_header_is_live(header);
 }
 
 /* The guard bytes behind a block of a guarded arena; reports an overrun. False: leave the block
@@ -449,16 +430,24 @@ static noinline void free_large(struct mmviz_arena *arena, struct heap *heap,
 		error_report(arena, error_of_block(arena, header + 1), header + 1, site);
 }
 
-/* Every free that the fast path does not make. The header is true. */
+/* Every free that the fast path does not make; the header is examined at once. */
 static noinline void free_general(struct mmviz_arena *arena, void *block, const void *site)
 {
-	struct heap *heap = heap_of_thread(arena);
-	struct mmviz_header *header = (struct mmviz_header *)block - 1;
-	uint64_t word = header->word;
-	unsigned fit = mmviz_word_fit(word);
+	struct mmviz_header *header;
 	struct mmviz_span *span;
+	struct heap *heap;
+	unsigned fit;
 
-	if (!guard_check(arena, block, word, site))
+	if (!block)
+		return;
+	if (!is_live_block(arena, block)) {
+		bad_free(arena, block, site);
+		return;
+	}
+	heap = heap_of_thread(arena);
+	header = (struct mmviz_header *)block - 1;
+	fit = mmviz_word_fit(header->word);
+	if (!guard_check(arena, block, header->word, site))
 		return;
 	if (fit == MMVIZ_FIT_LARGE) {
 		free_large(arena, heap, header, site);
@@ -469,34 +458,57 @@ static noinline void free_general(struct mmviz_arena *arena, void *block, const 
 		free_foreign(arena, heap, span, header);
 		return;
 	}
-	free_own(heap, header, word, span);
+	heap_clear_live(heap, heap_place(heap, header));
+	STEP();
+	tell_free(heap, header, span->shape == MMVIZ_SHAPE_LABELLED, listeners_of_free());
+	heap_wait(heap, header, span->magazine, site);
 }
 
+/* Somebody listens to the fast path's free. */
+static noinline void free_told(struct heap *heap, struct mmviz_header *header, uint32_t magazine,
+			       const void *site, listeners_free listeners)
+{
+	tell_free(heap, header, magazine / MMVIZ_CLASSES == MMVIZ_SHAPE_LABELLED, listeners);
+	heap_wait(heap, header, magazine, site);
+}
+
+/*
+ * The way out for most: the live bit says that this is a block, a head says that it is ours. The
+ * header is not read: its line may be far away.
+ */
 static inline void free_block(struct mmviz_arena *arena, void *block, const void *site)
 {
 	struct heap *heap = thread_heaps[arena->slot];
-	struct mmviz_header *header;
-	struct mmviz_span *span;
-	uint64_t word;
+	struct mmviz_header *header = (struct mmviz_header *)((uint64_t)block - MMVIZ_HEADER_BYTES);
+	const struct mmviz_span *span;
+	listeners_free listeners;
+	uint64_t place;
 
-	if (!block)
-		return;
-	if (unlikely(!is_live_block(arena, block))) {
-		bad_free(arena, block, site);
-		return;
-	}
-	header = (struct mmviz_header *)block - 1;
-	word = header->word;
-	if (unlikely(!heap || mmviz_word_fit(word) == MMVIZ_FIT_LARGE)) {
+	if (unlikely(!heap)) {
 		free_general(arena, block, site);
 		return;
 	}
-	span = heap_span(heap, block, mmviz_word_fit(word));
+	/* Rotated, an offset that is no multiple of a place is beyond every arena. */
+	place = (uint64_t)header - heap->base_addr;
+	place = place >> MMVIZ_PLACE_SHIFT | place << (64 - MMVIZ_PLACE_SHIFT);
+	if (unlikely(place >= heap->places || !heap_is_live(heap, (uint32_t)place))) {
+		free_general(arena, block, site);
+		return;
+	}
+	span = heap_any_head(heap, block);
 	if (unlikely(span->owner_heap != heap->head.id || (span->flags & SPAN_GUARDED))) {
 		free_general(arena, block, site);
 		return;
 	}
-	free_own(heap, header, word, span);
+	heap_clear_live(heap, (uint32_t)place);
+	STEP();
+	listeners = listeners_of_free();
+	if (unlikely(listeners)) {
+		free_told(heap, header, span->magazine, site, listeners);
+		return;
+	}
+	log_count(heap, 1);
+	heap_wait(heap, header, span->magazine, site);
 }
 
 void mmviz_free(struct mmviz_arena *arena, void *block)

@@ -32,6 +32,12 @@ static int each_span(const struct mmviz_arena *arena,
 	return result;
 }
 
+/* Neither freed nor returned. */
+static bool is_live(const struct mmviz_arena *arena, const struct mmviz_header *header)
+{
+	return arena_is_live(arena, header) && mmviz_word_life(header->word) == MMVIZ_LIFE_LIVE;
+}
+
 /* ------------------------------------------------------------------ walk */
 
 struct walk {
@@ -45,7 +51,6 @@ static int visit_cells(const struct mmviz_arena *arena, const struct mmviz_span 
 	const struct walk *walk = context;
 	int result = 0;
 
-	(void)arena;
 	for (uint32_t cell = 0; cell < span->bump_cells && !result; cell++) {
 		const struct mmviz_header *header = span_header(span, cell);
 		struct mmviz_block block = {
@@ -61,7 +66,7 @@ static int visit_cells(const struct mmviz_arena *arena, const struct mmviz_span 
 			.incarnation = header->incarnation,
 		};
 
-		if (mmviz_word_life(header->word) == MMVIZ_LIFE_LIVE)
+		if (is_live(arena, header))
 			result = walk->visit(&block, walk->context);
 	}
 	return result;
@@ -74,6 +79,7 @@ int mmviz_arena_walk(struct mmviz_arena *arena, mmviz_block_visitor visit, void 
 
 	if (!arena || !visit)
 		return -EINVAL;
+	heap_settle_mine(arena);
 	arena_lock(arena);
 	result = each_span(arena, visit_cells, &walk);
 	arena_unlock(arena);
@@ -90,14 +96,14 @@ static int count_span(const struct mmviz_arena *arena, const struct mmviz_span *
 				  ? MMVIZ_HEADER_BYTES + MMVIZ_LABEL_BYTES
 				  : MMVIZ_HEADER_BYTES;
 
-	(void)arena;
 	stats->spans += span->fit != MMVIZ_FIT_LARGE;
 	for (uint32_t cell = 0; cell < span->bump_cells; cell++) {
-		uint64_t word = span_header(span, cell)->word, bytes = mmviz_word_bytes(word);
+		const struct mmviz_header *at = span_header(span, cell);
+		uint64_t bytes = mmviz_word_bytes(at->word);
 		/* A large block is all its units; a cell is a cell. */
 		uint64_t whole = span->fit == MMVIZ_FIT_LARGE ? all : span->cell_bytes;
 
-		if (mmviz_word_life(word) == MMVIZ_LIFE_LIVE) {
+		if (is_live(arena, at)) {
 			stats->live_blocks++;
 			stats->live_bytes += bytes;
 			stats->header_bytes += header;
@@ -117,6 +123,7 @@ int mmviz_arena_stats(struct mmviz_arena *arena, struct mmviz_stats *out)
 
 	if (!arena || !out)
 		return -EINVAL;
+	heap_settle_mine(arena);
 	arena_lock(arena);
 	stats.capacity_bytes = arena->head.capacity_bytes;
 	stats.committed_bytes = arena->head.committed_units << MMVIZ_UNIT_SHIFT;

@@ -141,10 +141,10 @@ static void died(struct log_reader *reader, const struct mmviz_event *event)
 	    event->data != ((uint64_t)cell->heap_id << 32 | cell->incarnation))
 		fault(reader, "RETURN of incarnation %#llx, %u of heap %u lives there",
 		      (unsigned long long)event->data, cell->incarnation, cell->heap_id);
-	if (mmviz_event_kind(event->what) == MMVIZ_EVENT_FREE && event->data != cell->bytes)
-		fault(reader, "FREE of %llu bytes, the block has %llu",
-		      (unsigned long long)event->data, (unsigned long long)cell->bytes);
-	if (mmviz_event_context(event->what) != cell->context)
+	if (mmviz_event_kind(event->what) == MMVIZ_EVENT_FREE && event->data != 0)
+		fault(reader, "FREE with data %llu", (unsigned long long)event->data);
+	if (mmviz_event_kind(event->what) != MMVIZ_EVENT_FREE &&
+	    mmviz_event_context(event->what) != cell->context)
 		fault(reader, "a block of context %u ends with context %u", cell->context,
 		      mmviz_event_context(event->what));
 	cell->is_live = false;

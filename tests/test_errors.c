@@ -189,18 +189,57 @@ static void test_overwritten_header(void **state)
 		struct mmviz_header *header = header_of(block), kept = *header;
 
 		memset(header, 'A', 12);
-		assert_refused(arena, block, MMVIZ_ERROR_CORRUPT_HEADER);
+		assert_null(mmviz_realloc(arena, block, 1, 0));
+		assert_int_equal(heard.kind, MMVIZ_ERROR_CORRUPT_HEADER);
 		*header = kept;
 		header->word ^= 1ULL << 40; /* another length */
-		assert_refused(arena, block, MMVIZ_ERROR_CORRUPT_HEADER);
-		*header = kept;
-		header->check ^= 1;
-		assert_refused(arena, block, MMVIZ_ERROR_CORRUPT_HEADER);
+		assert_null(mmviz_realloc(arena, block, 1, 0));
+		assert_int_equal(heard.kind, MMVIZ_ERROR_CORRUPT_HEADER);
 		*header = kept;
 		assert_whole(arena);
 		mmviz_free(arena, block);
 		assert_int_equal(live_blocks(arena), 0);
 	}
+}
+
+/* A small block's free does not wait for its header: at the latest the next look finds it, or the
+ * fourth free from here. */
+static void test_free_of_an_overwritten_header(void **state)
+{
+	struct mmviz_arena *arena = *state;
+	void *others[4];
+	bool is_large;
+	char *block;
+
+	for (size_t i = 0; i < SIZES; i++) {
+		block = mmviz_alloc(arena, sizes[i], 0);
+		header_of(block)->check ^= 1;
+		heard_count = 0;
+		mmviz_free(arena, opaque(block));
+		is_large = heard_count == 1; /* examined at once, and kept */
+		assert_int_equal(live_blocks(arena), is_large);
+		assert_int_equal(heard_count, 1);
+		assert_int_equal(heard.kind, MMVIZ_ERROR_CORRUPT_HEADER);
+		assert_ptr_equal(heard.address, block);
+		assert_non_null(heard.now_at);
+		assert_false(is_large && sizes[i] < 5000);
+		if (is_large) {
+			header_of(block)->check ^= 1;
+			mmviz_free(arena, block);
+		}
+		assert_whole(arena);
+		assert_int_equal(heard_count, 1);
+	}
+	for (size_t i = 0; i < 4; i++)
+		others[i] = mmviz_alloc(arena, 64, 0);
+	block = mmviz_alloc(arena, 100, 0);
+	header_of(block)->word ^= 1ULL << 40;
+	heard_count = 0;
+	mmviz_free(arena, opaque(block));
+	for (size_t i = 0; i < 4; i++)
+		mmviz_free(arena, others[i]);
+	assert_int_equal(heard_count, 1);
+	assert_whole(arena);
 }
 
 static void test_realloc_of_a_wrong_pointer(void **state)
@@ -518,6 +557,7 @@ static void mistake_untagged(struct mmviz_arena *arena)
 
 	header_of(block)->check ^= 1;
 	mmviz_free(arena, opaque(block));
+	mmviz_arena_check(arena);
 }
 
 static void mistake_labelled(struct mmviz_arena *arena)
@@ -568,6 +608,7 @@ int main(void)
 		error_test(test_interior_and_misaligned_pointers),
 		error_test(test_a_planted_header_is_not_believed),
 		error_test(test_overwritten_header),
+		error_test(test_free_of_an_overwritten_header),
 		error_test(test_realloc_of_a_wrong_pointer),
 		error_test(test_free_after_reset),
 		error_test(test_overwritten_header_of_a_free_block),

@@ -2,7 +2,7 @@
 /*
  * walk.c - see walk.h.
  *
- * The map is read first, as a whole, then the table of span heads. Then a window of memory moves
+ * The map is read first, as a whole, then the span heads and the live bits. Then a window of memory moves
  * over the arena: one read fills it with the used cells of as many neighbouring spans of small
  * cells as it holds, and they are taken apart in place. Of spans of large cells and of large blocks
  * only the headers are read. Bytes of the target are hostile: a head must fit the map's run of
@@ -27,6 +27,7 @@ struct walk {
 	uint8_t *map;	     /* of them: map[0] is of unit `first` */
 	struct mmviz_span *heads;
 	uint64_t heads_first, heads_count; /* that were read */
+	uint64_t *live;			   /* bits of all places of these units */
 	char *window;
 	uint64_t window_addr, window_bytes; /* what it holds */
 };
@@ -89,6 +90,27 @@ static int read_heads(struct walk *walk)
 		return -ENOMEM;
 	return read_bytes(walk, addr + walk->heads_first * sizeof(*walk->heads), walk->heads,
 			  walk->heads_count * sizeof(*walk->heads));
+}
+
+#define LIVE_WORDS_PER_UNIT (MMVIZ_UNIT_BYTES / MMVIZ_PLACE_BYTES / 64)
+
+static int read_live(struct walk *walk)
+{
+	size_t bytes = (size_t)(walk->end - walk->first) * LIVE_WORDS_PER_UNIT * sizeof(uint64_t);
+	uint64_t first = (uint64_t)walk->first * LIVE_WORDS_PER_UNIT * sizeof(uint64_t);
+
+	walk->live = malloc(bytes + 1);
+	if (!walk->live)
+		return -ENOMEM;
+	return read_bytes(walk, walk->head->live_addr + first, walk->live, bytes);
+}
+
+/* The header lies in one of the units walked: windows and heads see to that. */
+static bool is_live(const struct walk *walk, uint32_t place)
+{
+	uint64_t word = mmviz_live_word_index(place) - (uint64_t)walk->first * LIVE_WORDS_PER_UNIT;
+
+	return walk->live[word] & mmviz_live_bit(place);
 }
 
 static bool is_start(uint8_t code)
@@ -155,7 +177,7 @@ static void visit_header(struct walk *walk, const struct mmviz_span *span, uint6
 	};
 	if (block.life == MMVIZ_LIFE_LIVE && header.check != mmviz_check_word(addr, header.word))
 		block.life = MMVIZ_LIFE_CACHED;
-	if (block.life == MMVIZ_LIFE_NEVER)
+	if (block.life == MMVIZ_LIFE_NEVER || !is_live(walk, block.place))
 		block.life = MMVIZ_LIFE_CACHED;
 	walk->callbacks->block(walk->callbacks->context, &block);
 }
@@ -341,8 +363,11 @@ int walk_units(const struct target *target, const struct mmviz_arena_head *head,
 	if (!result)
 		result = read_heads(&walk);
 	if (!result)
+		result = read_live(&walk);
+	if (!result)
 		result = visit_all(&walk);
 	free(walk.window);
+	free(walk.live);
 	free(walk.heads);
 	free(walk.map);
 	return result;

@@ -83,8 +83,10 @@
  * incarnation  low 32 bits of the number of the block's ALLOC event, in the log of the heap where
  * it was born
  *
- * A free stores `life_fit`, `link` and `check` and depends on nothing that it read from the header:
- * so the processor need not wait for the header's cache line before it goes on.
+ * Whether a block is in use says the arena's table of live bits, not its header: bit p of the table
+ * is set while the block whose header lies at place p is live (or returned, and not collected yet).
+ * So a free need not wait for the header's cache line: it clears the bit, and examines the header
+ * some frees later, when the line has come. Between the two a freed block still has a LIVE header.
  */
 struct mmviz_header {
 	union {
@@ -248,7 +250,7 @@ static inline uint32_t mmviz_span_cells(uint32_t span_bytes, unsigned size_class
 enum mmviz_event_kind {
 	MMVIZ_EVENT_ALLOC = 1, /* data: bytes, and MMVIZ_ALLOC_LABELLED: then two slots of raw label
 				  text follow */
-	MMVIZ_EVENT_FREE = 2,  /* by the owner, or of a large block; data: bytes */
+	MMVIZ_EVENT_FREE = 2,  /* by the owner, or of a large block; data: 0 */
 	MMVIZ_EVENT_RETURN = 3,	 /* by another thread; data: incarnation | owner heap << 32 */
 	MMVIZ_EVENT_RECLAIM = 4, /* the owner collected a returned block; data: 0 */
 	MMVIZ_EVENT_RESIZE = 5,	 /* in place; data: new bytes; context: new context */
@@ -344,7 +346,8 @@ struct mmviz_arena_head {
 	uint16_t reserved0;	     /*  70 */
 	uint64_t created_ns;	     /*  72 CLOCK_MONOTONIC */
 	uint64_t heads_addr;	     /* 80 struct mmviz_span[mmviz_heads_count()] */
-	uint64_t reserved1[5];	     /* 88 */
+	uint64_t live_addr;	     /* 88 bits: see mmviz_live_word_index */
+	uint64_t reserved1[4];	     /* 96 */
 	char name[MMVIZ_NAME_BYTES]; /* 128 NUL-terminated */
 };
 MMVIZ_STATIC_ASSERT(sizeof(struct mmviz_arena_head) == 192, "arena head is 192 bytes");
@@ -357,6 +360,16 @@ static inline uint64_t mmviz_head_index(const struct mmviz_arena_head *arena, ui
 static inline uint64_t mmviz_heads_count(const struct mmviz_arena_head *arena)
 {
 	return mmviz_head_index(arena, arena->base_addr + arena->capacity_bytes - 1) + 1;
+}
+
+/* The live bits are words of 64: bit (place % 64) of word (place / 64). */
+static inline uint64_t mmviz_live_word_index(uint32_t place)
+{
+	return place >> 6;
+}
+static inline uint64_t mmviz_live_bit(uint32_t place)
+{
+	return 1ULL << (place & 63);
 }
 
 /* What a context id means. Entry 0 is "untagged". */

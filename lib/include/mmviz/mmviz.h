@@ -91,8 +91,12 @@ MMVIZ_API void *mmviz_alloc_labeled(struct mmviz_arena *arena, size_t bytes, con
 MMVIZ_API void *mmviz_realloc(struct mmviz_arena *arena, void *block, size_t bytes, mmviz_tag tag)
 	__attribute__((alloc_size(3)));
 
-/* Free a block of this arena. NULL is fine. Any thread. A block that is not one goes to the error
- * handler. */
+/*
+ * Free a block of this arena. NULL is fine. Any thread. A second free and a pointer that is no
+ * block go to the error handler at once; a header that was overwritten is found then, or by one of
+ * the thread's next four frees, its next look into the arena, or its end, and the report still
+ * names this call.
+ */
 MMVIZ_API void mmviz_free(struct mmviz_arena *arena, void *block);
 
 /* Bytes that may be used, at least the bytes asked for. */
@@ -184,9 +188,9 @@ struct mmviz_error {
 	const void *now_at;  /* call site of the wrong call */
 };
 /*
- * Called before anything is changed. The default prints one message to standard error and aborts; a
- * handler that returns makes the wrong call do nothing. Returns the old handler; NULL restores the
- * default.
+ * Called before anything is changed (but for an overwritten header, whose block is free by then).
+ * The default prints one message to standard error and aborts; a handler that returns makes the
+ * wrong call do nothing. Returns the old handler; NULL restores the default.
  */
 typedef void (*mmviz_error_handler)(const struct mmviz_error *error);
 MMVIZ_API mmviz_error_handler mmviz_set_error_handler(mmviz_error_handler handler);
