@@ -427,7 +427,7 @@ int session_follow(struct session *session)
 	session->tails_count = 0;
 	note_horizons(session);
 	feed_strays(session, false);
-	if (!error)
+	if (!error && session->mode == ATTACH_EXACT) /* in other modes logs stand still */
 		error = read_tails(session);
 	if (error && error != -ESRCH) /* of a target that has ended, all is in the ring */
 		return error;

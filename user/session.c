@@ -24,6 +24,7 @@
 
 #define SLOW_FACTS_NS	 100000000ull /* how often memory sizes are read */
 #define REWALK_NS	 1000000000ull
+#define REWALK_PAUSE	 50 /* times the last walk */
 #define COLLECTOR_NICE	 -15
 #define SETTLE_TICKS	 20
 #define LAST_WORDS_TRIES 50 /* of 2 ms */
@@ -110,18 +111,6 @@ static const char *describe_context(void *context, uint32_t id, uint32_t *kind)
 
 /* ------------------------------------------------------------------ open and close */
 
-static void on_event(void *context, const struct attach_event *event)
-{
-	(void)context;
-	(void)event;
-}
-
-static void on_sample(void *context, const struct attach_sample *sample)
-{
-	(void)context;
-	(void)sample;
-}
-
 static void on_end(void *context, enum attach_end how, int exit_code)
 {
 	struct session *session = context;
@@ -142,8 +131,8 @@ static int watch(const struct session *session, int fd)
 
 static int open_target(struct session *session, const struct session_options *options)
 {
-	struct attach_callbacks callbacks = {session, session_on_batch, on_event, on_sample,
-					     on_end};
+	struct attach_callbacks callbacks = {
+		.context = session, .batch = session_on_batch, .end = on_end};
 	int error = target_open(options->pid, &session->target);
 
 	if (!error)
@@ -239,16 +228,23 @@ void session_close(struct session *session)
 
 /* ------------------------------------------------------------------ ticks */
 
-/* Modes without events see the heap by walks alone. */
-static void ask_for_walk(struct session *session)
+/* Modes without logged events see the heap by walks alone, for a fiftieth of the time. */
+static int walk_again(struct session *session)
 {
-	uint64_t now_ns = session_clock_ns();
+	uint64_t begun_ns = session_clock_ns();
+	int error;
 
-	if (session->mode == ATTACH_EXACT || now_ns - session->walked_ns < REWALK_NS)
-		return;
-	session->walked_ns = now_ns;
+	if (begun_ns < session->next_walk_ns)
+		return 0;
 	for (uint32_t i = 0; i < session->replica.arenas_count; i++)
 		session->replica.arenas[i]->state = REPLICA_BROKEN;
+	for (uint32_t i = 0; i < session->arenas_count; i++)
+		session->arenas[i].retry_at_ns = 0;
+	error = session_baseline(session);
+	session->replica.resyncs = 0;
+	session->next_walk_ns =
+		begun_ns + REWALK_NS + REWALK_PAUSE * (session_clock_ns() - begun_ns);
+	return error;
 }
 
 /* The process is no more: wait for its last words, apply everything. */
@@ -276,8 +272,9 @@ static int tick(struct session *session)
 
 	if (session->is_ending || target_is_gone(session->target))
 		return hear_last_words(session);
-	ask_for_walk(session);
-	error = session_follow(session);
+	error = session->mode == ATTACH_EXACT ? 0 : walk_again(session);
+	if (!error)
+		error = session_follow(session);
 	if (!error && !session->is_ending)
 		error = session_baseline(session);
 	if (error == -ESRCH || session->is_ending)

@@ -49,7 +49,7 @@ struct session {
 	uint64_t realtime_offset_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC */
 	uint64_t slow_facts_ns;	     /* when memory sizes were read last */
 	uint64_t dropped_batches;    /* seen by the last tick */
-	uint64_t walked_ns;	     /* modes without events: the last walk */
+	uint64_t next_walk_ns;	     /* modes without logged events */
 
 	struct followed_arena *arenas; /* in order of id */
 	uint32_t arenas_count;
