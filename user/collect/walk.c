@@ -2,11 +2,11 @@
 /*
  * walk.c - see walk.h.
  *
- * The map is read first, as a whole, then the span heads and the live bits. Then a window of memory moves
- * over the arena: one read fills it with the used cells of as many neighbouring spans of small
- * cells as it holds, and they are taken apart in place. Of spans of large cells and of large blocks
- * only the headers are read. Bytes of the target are hostile: a head must fit the map's run of
- * units, and its cells must fit the span.
+ * The map is read first, as a whole, then the span heads and the live bits. Then a window of memory
+ * moves over the arena: one read fills it with the used cells of as many neighbouring spans of
+ * small cells as it holds, and they are taken apart in place. Of spans of large cells and of large
+ * blocks only the headers of live blocks are read. Bytes of the target are hostile: a head must fit
+ * the map's run of units, and its cells must fit the span.
  */
 #include "collect/walk.h"
 
@@ -35,6 +35,11 @@ struct walk {
 static uint64_t unit_addr(const struct walk *walk, uint32_t unit)
 {
 	return walk->head->base_addr + ((uint64_t)unit << MMVIZ_UNIT_SHIFT);
+}
+
+static uint32_t place_of(const struct walk *walk, uint64_t addr)
+{
+	return (uint32_t)((addr - walk->head->base_addr) >> MMVIZ_PLACE_SHIFT);
 }
 
 static int read_bytes(struct walk *walk, uint64_t addr, void *out, size_t bytes)
@@ -169,7 +174,7 @@ static void visit_header(struct walk *walk, const struct mmviz_span *span, uint6
 
 	memcpy(&header, bytes, sizeof(header));
 	block = (struct walk_block){
-		.place = (uint32_t)((addr - walk->head->base_addr) >> MMVIZ_PLACE_SHIFT),
+		.place = place_of(walk, addr),
 		.life = mmviz_word_life(header.word),
 		.word = header.word,
 		.incarnation = header.incarnation,
@@ -182,6 +187,13 @@ static void visit_header(struct walk *walk, const struct mmviz_span *span, uint6
 	walk->callbacks->block(walk->callbacks->context, &block);
 }
 
+static void visit_dead(struct walk *walk, uint32_t place)
+{
+	struct walk_block block = {.place = place, .life = MMVIZ_LIFE_CACHED};
+
+	walk->callbacks->block(walk->callbacks->context, &block);
+}
+
 static int visit_sparse(struct walk *walk, const struct mmviz_span *span, uint64_t addr)
 {
 	char bytes[MMVIZ_LABEL_BYTES + MMVIZ_HEADER_BYTES];
@@ -190,6 +202,12 @@ static int visit_sparse(struct walk *walk, const struct mmviz_span *span, uint64
 
 	addr += span->first_header_bytes;
 	for (uint32_t i = 0; i < span->bump_cells; i++, addr += span->cell_bytes) {
+		uint32_t place = place_of(walk, addr);
+
+		if (!is_live(walk, place)) {
+			visit_dead(walk, place);
+			continue;
+		}
 		error = read_bytes(walk, addr - label, bytes, label + MMVIZ_HEADER_BYTES);
 		if (error)
 			return error;
