@@ -2,8 +2,7 @@
 /*
  * arena.c - see arena.h.
  *
- * Order of this file: units, structural changes, spans, large blocks, heaps, create, destroy,
- * reset.
+ * Order of this file: spans, books, heaps, create, destroy, reset.
  */
 #define _GNU_SOURCE
 #include "arena.h"
@@ -83,6 +82,37 @@ void arena_span_give(struct mmviz_arena *arena, struct heap *heap, struct mmviz_
 	change_end(&change);
 }
 
+/* ------------------------------------------------------------------ books */
+
+static size_t align_up(size_t bytes, size_t alignment)
+{
+	return (bytes + alignment - 1) & ~(alignment - 1);
+}
+
+/*
+ * Where unit map, span heads and extent nodes lie: in address space of their own right before the
+ * base, where only what describes used memory is ever touched; in the caller's memory after struct
+ * mmviz_arena. Offsets from their start.
+ */
+struct books {
+	size_t heads_offset, live_offset, sampled_offset, extents_offset, bytes;
+};
+
+static struct books books_of(const struct mmviz_arena_head *head)
+{
+	size_t units = head->capacity_bytes >> MMVIZ_UNIT_SHIFT;
+	struct books books = {.heads_offset = align_up(units, 64)};
+
+	books.live_offset =
+		books.heads_offset + mmviz_heads_count(head) * sizeof(struct mmviz_span);
+	books.sampled_offset = books.live_offset + (head->capacity_bytes >> MMVIZ_PLACE_SHIFT) / 8;
+	books.extents_offset =
+		books.sampled_offset + (head->capacity_bytes >> MMVIZ_PLACE_SHIFT) / 8;
+	books.bytes = align_up(books.extents_offset + units * sizeof(struct extent_node),
+			       MMVIZ_UNIT_BYTES);
+	return books;
+}
+
 /* ------------------------------------------------------------------ heaps */
 
 struct heap *arena_heap_first(const struct mmviz_arena *arena)
@@ -113,6 +143,7 @@ static void heap_init(struct heap *heap, struct mmviz_arena *arena, uint32_t id)
 	heap->small_shift = arena->head.span_shift[MMVIZ_FIT_SMALL];
 	heap->places = arena->head.capacity_bytes >> MMVIZ_PLACE_SHIFT;
 	heap->live = arena->live;
+	heap->sampled = (uint64_t *)(arena->head.map_addr + books_of(&arena->head).sampled_offset);
 	heap->medium_mask = ~0ULL << arena->head.span_shift[MMVIZ_FIT_MEDIUM];
 	/* Guard bytes are the slow path's: no size takes the fast one. */
 	heap->cell_max_bytes =
@@ -200,33 +231,6 @@ static void choose_spans(struct mmviz_arena_head *head)
 	head->span_shift[MMVIZ_FIT_MEDIUM] = capacity >= (64u << 20)  ? 19
 					     : capacity >= (4u << 20) ? 16
 								      : 14;
-}
-
-static size_t align_up(size_t bytes, size_t alignment)
-{
-	return (bytes + alignment - 1) & ~(alignment - 1);
-}
-
-/*
- * Where unit map, span heads and extent nodes lie: in address space of their own right before the
- * base, where only what describes used memory is ever touched; in the caller's memory after struct
- * mmviz_arena. Offsets from their start.
- */
-struct books {
-	size_t heads_offset, live_offset, extents_offset, bytes;
-};
-
-static struct books books_of(const struct mmviz_arena_head *head)
-{
-	size_t units = head->capacity_bytes >> MMVIZ_UNIT_SHIFT;
-	struct books books = {.heads_offset = align_up(units, 64)};
-
-	books.live_offset =
-		books.heads_offset + mmviz_heads_count(head) * sizeof(struct mmviz_span);
-	books.extents_offset = books.live_offset + (head->capacity_bytes >> MMVIZ_PLACE_SHIFT) / 8;
-	books.bytes = align_up(books.extents_offset + units * sizeof(struct extent_node),
-			       MMVIZ_UNIT_BYTES);
-	return books;
 }
 
 /* Base address, capacity and span sizes, from which the size of the books follows. */

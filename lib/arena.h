@@ -3,7 +3,7 @@
  * arena.h - a reserved range of addresses, its units, and every structural change.
  *
  *	                            base
- *	| map | heads | live bits | extent nodes | struct mmviz_arena | heaps, spans, large blocks,
+ *	| map | heads | live bits | sampled bits | extent nodes | struct mmviz_arena | heaps, spans, large blocks,
  *free units
  *... |
  *

@@ -44,6 +44,7 @@ struct heap {
 	uint32_t small_shift;
 	uint32_t log_events; /* hand over at this many */
 	uint64_t *live;	     /* the arena's live bits */
+	uint64_t *sampled;   /* blocks that `sample` told of and `sample_free` must tell of */
 	/* ------------------------------------------------ owner */
 	uint64_t waiting[HEAP_WAITING]; /* a ring of blocks just freed: place | magazine << 32; 0:
 					   none */
@@ -180,6 +181,21 @@ static inline void heap_clear_live(struct heap *heap, uint32_t place)
 	uint64_t *word = &heap->live[mmviz_live_word_index(place)];
 
 	__atomic_store_n(word, *word & ~mmviz_live_bit(place), __ATOMIC_RELAXED);
+}
+
+/* Whether a sampled block lies here; forgets it. Any thread: neighbours may be freed by others. */
+static inline bool heap_take_sampled(const struct heap *heap, uint32_t place)
+{
+	uint64_t *word = &heap->sampled[mmviz_live_word_index(place)], bit = mmviz_live_bit(place);
+
+	if (__builtin_expect(!(__atomic_load_n(word, __ATOMIC_RELAXED) & bit), 1))
+		return false;
+	return __atomic_fetch_and(word, ~bit, __ATOMIC_RELAXED) & bit;
+}
+static inline void heap_set_sampled(const struct heap *heap, uint32_t place)
+{
+	__atomic_fetch_or(&heap->sampled[mmviz_live_word_index(place)], mmviz_live_bit(place),
+			  __ATOMIC_RELAXED);
 }
 
 static inline bool heap_header_is_live(const struct mmviz_header *header)

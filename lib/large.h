@@ -23,7 +23,6 @@ struct large_request {
 	uint32_t context;
 	const char *label;  /* 32 bytes, with shape LABELLED */
 	size_t extra_bytes; /* room behind the payload: guard bytes */
-	bool is_sampled;
 };
 
 /* A large block, born; NULL: no memory. */

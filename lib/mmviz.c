@@ -71,22 +71,24 @@ static noinline void *tell_alloc(struct heap *heap, struct mmviz_header *header,
 	return header + 1;
 }
 
-/* Somebody listens to a block's end: the event was logged already. */
-static noinline void tell_freed(uint64_t arena_id, struct mmviz_header *header, uint64_t word,
+/* Somebody listens to a block's end, whose header is still as it was. `heap`: any of the arena. */
+static noinline void tell_freed(const struct heap *heap, struct mmviz_header *header,
 				bool is_labelled, listeners_free listeners)
 {
+	bool is_sampled =
+		LISTENS_SAMPLE_FREE(listeners) && heap_take_sampled(heap, heap_place(heap, header));
+	uint64_t word = LISTENS_FREE(listeners) || is_sampled ? header->word : 0;
 	uint32_t context = mmviz_word_context(word);
 
 	if (LISTENS_FREE(listeners))
-		mmviz_probe_free(arena_id, (uint64_t)(header + 1), mmviz_word_bytes(word), context,
-				 text_of(header, context, is_labelled));
-	if (LISTENS_SAMPLE_FREE(listeners) && (word & MMVIZ_WORD_SAMPLED))
-		mmviz_probe_sample_free(arena_id, (uint64_t)(header + 1), mmviz_word_bytes(word),
-					context, sample_period_bytes());
+		mmviz_probe_free(heap->log.arena_id, (uint64_t)(header + 1), mmviz_word_bytes(word),
+				 context, text_of(header, context, is_labelled));
+	if (is_sampled)
+		mmviz_probe_sample_free(heap->log.arena_id, (uint64_t)(header + 1),
+					mmviz_word_bytes(word), context, sample_period_bytes());
 }
 
-/* Somebody listens to a free of the heap's own block, whose header is still as it was: log it and
- * tell it. */
+/* Somebody listens to a free of the heap's own block: log it and tell it. */
 static noinline void tell_free(struct heap *heap, struct mmviz_header *header, bool is_labelled,
 			       listeners_free listeners)
 {
@@ -95,7 +97,7 @@ static noinline void tell_free(struct heap *heap, struct mmviz_header *header, b
 	else
 		log_count(heap, 1);
 	if (LISTENS_FREE(listeners) || LISTENS_SAMPLE_FREE(listeners))
-		tell_freed(heap->log.arena_id, header, header->word, is_labelled, listeners);
+		tell_freed(heap, header, is_labelled, listeners);
 }
 
 /* ------------------------------------------------------------------ a block is born */
@@ -203,16 +205,19 @@ static void *born_large(struct mmviz_arena *arena, struct heap *heap, const stru
 
 	if (unlikely(LISTENS_SAMPLE(listeners)))
 		weight = sample_weight(heap, wish->bytes);
-	request.is_sampled = weight;
 	header = large_take(arena, heap, &request);
 	if (!header)
 		return out_of_memory(arena);
 	if (unlikely(LISTENS_ALLOC(listeners)))
 		mmviz_probe_alloc(arena->head.id, (uint64_t)(header + 1), wish->bytes,
 				  wish->context, text_of(header, wish->context, wish->label));
-	if (unlikely(weight))
+	if (unlikely(LISTENS_SAMPLE(listeners)))
+		heap_take_sampled(heap, heap_place(heap, header));
+	if (unlikely(weight)) {
+		heap_set_sampled(heap, heap_place(heap, header));
 		mmviz_probe_sample(arena->head.id, (uint64_t)(header + 1), wish->bytes,
 				   wish->context, weight);
+	}
 	return header + 1;
 }
 
@@ -403,7 +408,7 @@ static noinline void free_foreign(struct mmviz_arena *arena, struct heap *heap,
 	listeners = listeners_of_free();
 	/* Told before the push: afterwards label and header may be another block's. */
 	if (unlikely(LISTENS_FREE(listeners) || LISTENS_SAMPLE_FREE(listeners)))
-		tell_freed(arena->head.id, header, word, is_labelled, listeners);
+		tell_freed(arena->spare, header, is_labelled, listeners);
 	if (!heap) {
 		arena_return_spare(arena, owner, header, word);
 		return;
@@ -420,11 +425,10 @@ static noinline void free_foreign(struct mmviz_arena *arena, struct heap *heap,
 static noinline void free_large(struct mmviz_arena *arena, struct heap *heap,
 				struct mmviz_header *header, const void *site)
 {
-	uint64_t word = header->word;
 	listeners_free listeners = listeners_of_free();
 
 	if (unlikely(LISTENS_FREE(listeners) || LISTENS_SAMPLE_FREE(listeners)))
-		tell_freed(arena->head.id, header, word,
+		tell_freed(arena->spare, header,
 			   span_of_large(header + 1)->shape == MMVIZ_SHAPE_LABELLED, listeners);
 	if (large_give(arena, heap, header))
 		error_report(arena, error_of_block(arena, header + 1), header + 1, site);
@@ -543,7 +547,7 @@ static int resize_in_place(struct mmviz_arena *arena, struct heap *heap,
 	span = arena_span_of(arena, header + 1, fit);
 	if (span->owner_heap != heap->head.id || !cell_suits(span, bytes + guard))
 		return -ENOMEM;
-	word = mmviz_word_make(bytes, context, fit, MMVIZ_LIFE_LIVE) | (word & MMVIZ_WORD_SAMPLED);
+	word = mmviz_word_make(bytes, context, fit, MMVIZ_LIFE_LIVE);
 	header->word = word;
 	STEP();
 	header->check = mmviz_check_word((uint64_t)header, word);

@@ -58,11 +58,13 @@ uint64_t sample_weight(struct heap *heap, uint64_t bytes)
 void sample_alloc(struct heap *heap, struct mmviz_header *header)
 {
 	uint64_t bytes = mmviz_word_bytes(header->word), weight = sample_weight(heap, bytes);
+	uint32_t place = heap_place(heap, header);
 
-	if (!weight)
+	if (!weight) {
+		heap_take_sampled(heap, place); /* left from a block whose end nobody listened to */
 		return;
-	header->word |= MMVIZ_WORD_SAMPLED;
-	header->check = mmviz_check_word((uint64_t)header, header->word);
+	}
+	heap_set_sampled(heap, place);
 	mmviz_probe_sample(heap->log.arena_id, (uint64_t)(header + 1), bytes,
 			   mmviz_word_context(header->word), weight);
 }

@@ -63,7 +63,7 @@ static bool is_known(const struct block_table *table, const struct walked_block 
 	const struct cell *cell = block_table_find(table, block->place, &span);
 
 	return cell && cell->incarnation == block->incarnation &&
-	       cell->word == (block->word & ~MMVIZ_WORD_SAMPLED);
+	       cell->word == block->word;
 }
 
 /*

@@ -62,9 +62,8 @@
 #define MMVIZ_SPAN_HEAD_BYTES	   64u
 #define MMVIZ_CAPACITY_MAX_BYTES   (1ULL << 36) /* places have 32 bits */
 #define MMVIZ_CONTEXTS_MAX	   (1u << 23)	/* context ids have 23 bits */
-#define MMVIZ_WORD_SAMPLED	   (1ULL << 31)
-#define MMVIZ_ARENAS_MAX	   256u /* at one time in one process */
-#define MMVIZ_MARKS_MAX		   256u /* the newest ones are kept */
+#define MMVIZ_ARENAS_MAX	   256u		/* at one time in one process */
+#define MMVIZ_MARKS_MAX		   256u		/* the newest ones are kept */
 #define MMVIZ_NAME_BYTES	   64u
 #define MMVIZ_OPERATION_EVENTS_MAX 8u	/* events of one operation, at most */
 #define MMVIZ_LOG_EVENTS	   512u /* a log is handed over when it holds this many */
@@ -73,15 +72,16 @@
 /* ------------------------------------------------------------------ block header */
 
 /*
- * word   bits  0..1   life: enum mmviz_life
- *        bits  2..3   fit: enum mmviz_fit
- *        bits  4..7   LIVE: the low four bits of the requested bytes
- *        bits  8..30  context id; kept when the block is freed
- *        bit   31     sampled: the `sample` probe told of this block, `sample_free` will tell of
- * its end bits 32..63  LIVE: requested bytes / 16; freed: link, the place of the next header of a
- * free list check        LIVE: mmviz_check_word(header address, word); freed: mmviz_check_link(...)
+ * word         bits  0..1   life: enum mmviz_life
+ *              bits  2..3   fit: enum mmviz_fit
+ *              bits  4..7   LIVE: the low four bits of the requested bytes
+ *              bits  8..30  context id; kept when the block is freed
+ *              bit   31     0
+ *              bits 32..63  LIVE: requested bytes / 16; freed: link, the place of the next header of
+ *                           a free list
+ * check        LIVE: mmviz_check_word(header address, word); freed: mmviz_check_link(...)
  * incarnation  low 32 bits of the number of the block's ALLOC event, in the log of the heap where
- * it was born
+ *              it was born
  *
  * Whether a block is in use says the arena's table of live bits, not its header: bit p of the table
  * is set while the block whose header lies at place p is live (or returned, and not collected yet).
