@@ -91,7 +91,7 @@ RAW_OBJ   := $(LIB_SRC:%.c=$(B)/raw/%.o)
 COMPARE_OBJ := $(B)/bench/compare/compare.o $(B)/bench/compare/contender.o $(B)/bench/compare/report.o \
                $(B)/bench/compare/machine.o $(B)/malloc/bench/alloc/workloads.o
 BENCH_PROGRAMS := $(B)/bench/alloc_mmviz $(B)/bench/alloc_raw $(B)/bench/alloc_malloc $(B)/bench/compare_allocators \
-                  $(B)/bench/tree $(B)/bench/log
+                  $(B)/bench/tree $(B)/bench/log $(B)/bench/replica
 
 $(B)/bench/%.o: bench/%.c
 	@mkdir -p $(@D)
@@ -125,6 +125,10 @@ $(B)/bench/tree: $(B)/bench/micro/bench_tree.o $(B)/bench/compare/machine.o $(B)
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^
 $(B)/bench/log: $(B)/bench/micro/bench_log.o $(B)/bench/compare/machine.o $(B)/libmmviz.a
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ -pthread
+
+$(B)/bench/micro/bench_replica.o: BENCH_CFLAGS += -Iuser
+$(B)/bench/replica: $(B)/bench/micro/bench_replica.o $(B)/bench/compare/machine.o $(USER_MODEL_SRC:%.c=$(B)/%.o)
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ -lm
 
 bench: $(BENCH_PROGRAMS) $(B)/mmviz-bpf $(B)/server_sim ## measure everything, side by side with other allocators (QUICK=1: in a minute)
 	$(Q)bench/run.sh $(B) $(if $(QUICK),quick)

@@ -54,7 +54,7 @@ static int add_chunk(struct cell_pool *pool)
 	pool->chunks = chunk;
 	pool->next = (char *)chunk + LINE_BYTES;
 	pool->end = (char *)chunk + CHUNK_BYTES;
-	pool->reserved_bytes += bytes;
+	pool->reserved_bytes += CHUNK_BYTES;
 	return 0;
 }
 
