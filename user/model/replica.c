@@ -702,9 +702,12 @@ static void take_events(struct replica_arena *arena, struct replica_heap *heap,
 void replica_feed(struct replica *replica, struct replica_arena *arena,
 		  const struct replica_batch *batch)
 {
-	struct replica_heap *heap = heap_make(arena, batch->heap_id);
+	struct replica_heap *heap;
 	uint64_t first = batch->first;
 
+	if (arena->is_from_attach && !arena->baselines)
+		return; /* older than the cut that is to come; none comes if it is destroyed first */
+	heap = heap_make(arena, batch->heap_id);
 	if (!heap || batch->next < first || batch->next - first > MMVIZ_LOG_SLOTS) {
 		arena->violations++;
 		break_arena(arena, "a log that cannot be");
