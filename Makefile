@@ -137,7 +137,7 @@ E2E_NEEDS := $(B)/mmviz-bpf $(B)/server_sim $(B)/lua_arena
 .PHONY: test-e2e soak
 test-e2e: $(E2E_NEEDS) ## test the collector on real traffic: replica and walk equal, kills, lost events (root)
 	$(Q)BUILD=$(B) tests/e2e/run.sh
-soak: $(E2E_NEEDS) ## the long form of test-e2e, about five minutes
+soak: $(E2E_NEEDS) chaos ## the long form of test-e2e, about five minutes
 	$(Q)BUILD=$(B) LONG=1 tests/e2e/run.sh
 
 deps: ## install what is missing (Debian, Ubuntu, Fedora; named elsewhere)
@@ -219,6 +219,12 @@ $(B)/tests/test_replica: tests/test_replica.c tests/heap_sim.c $(MODEL_SRC:%.c=$
 $(B)/tests/test_replica_rules: tests/test_replica.c tests/heap_sim.c $(MODEL_SRC)
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(USER_CFLAGS) -Itests -DMMVIZ_CHAOS $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $(filter %.c,$^) -lcmocka -lm
+# A target and its collector in one program (root).
+MODEL_TESTS += $(B)/tests/test_session
+SESSION_OBJ := $(patsubst %.c,$(B)/%.o,$(USER_SESSION_SRC) $(USER_COLLECT_SRC) $(USER_MODEL_SRC))
+$(B)/tests/test_session: tests/test_session.c tests/ops.c $(SESSION_OBJ) $(B)/libmmviz.a
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(USER_CFLAGS) -Itests -D_GNU_SOURCE $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) -lcmocka $(USER_LIBS) -pthread
 .PHONY: test-model
 test-model: $(MODEL_TESTS) ## test the replica and its views
 	$(Q)for test in $(MODEL_TESTS); do $$test || exit 1; done
@@ -280,10 +286,10 @@ tsan-tests:
 
 NO_TESTS = { echo "  FAILED   the build"; echo "0 passed, 1 failed"; exit 1; }
 test: ## every test: units, end to end (root), dashboard; the last line sums up (ONLY='test_*': some of them)
-	$(Q)bench/deps.sh all && $(MAKE) --no-print-directory all unit-tests $(E2E_NEEDS) || $(NO_TESTS)
+	$(Q)bench/deps.sh all && $(MAKE) --no-print-directory all unit-tests chaos $(E2E_NEEDS) || $(NO_TESTS)
 	+$(Q)tests/run.sh $(B) $(UNIT_TESTS)
 check: ## what CI runs: format, no warnings from gcc and clang, sanitizers, layers, and every test
-	$(Q)bench/deps.sh all && $(MAKE) --no-print-directory all unit-tests asan-tests tsan-tests $(E2E_NEEDS) || $(NO_TESTS)
+	$(Q)bench/deps.sh all && $(MAKE) --no-print-directory all unit-tests asan-tests tsan-tests chaos $(E2E_NEEDS) || $(NO_TESTS)
 	+$(Q)MAKE='$(MAKE)' tests/run.sh $(B) --check $(UNIT_TESTS) $(ASAN_TESTS) $(TSAN_TESTS)
 
 FORMATTED = $(shell find lib bpf user bench tests \( -name '*.[ch]' -o -name '*.cpp' \))
