@@ -47,12 +47,6 @@ static int check_cell(const struct mmviz_arena *arena, const struct mmviz_span *
 	if (mmviz_word_fit(word) != span->fit)
 		return broken("block %p: fit is %u, its span's is %u", (const void *)(header + 1),
 			      mmviz_word_fit(word), span->fit);
-	if (mmviz_word_life(word) == MMVIZ_LIFE_NEVER)
-		return broken("block %p: never used, but below the span's bump %u",
-			      (const void *)(header + 1), span->bump_cells);
-	if (is_live && mmviz_word_life(word) == MMVIZ_LIFE_CACHED)
-		return broken("block %p: cached by its header, live by its bit",
-			      (const void *)(header + 1));
 	if (!is_live && mmviz_word_life(word) == MMVIZ_LIFE_RETURNED)
 		return broken("block %p: returned by its header, free by its bit",
 			      (const void *)(header + 1));
@@ -78,14 +72,14 @@ static int64_t check_free_list(const struct mmviz_arena *arena, const struct mmv
 						      ((uint64_t)place << MMVIZ_PLACE_SHIFT));
 
 		if (error_of_block(arena, header + 1) != MMVIZ_ERROR_DOUBLE_FREE ||
-		    mmviz_word_life(header->word) != MMVIZ_LIFE_CACHED)
+		    arena_is_live(arena, header))
 			return broken("free list leads to place %u, which is no cached cell",
 				      place);
 		if (span && arena_span_of(arena, header + 1, span->fit) != span)
 			return broken("free list of span %#llx leads to block %p of another span",
 				      (unsigned long long)span->start_addr,
 				      (const void *)(header + 1));
-		place = header->freed.link;
+		place = header->link;
 	}
 	return length > most ? broken("free list from place %u has a loop", place) : length;
 }

@@ -64,7 +64,7 @@ void heap_abandon(struct heap *heap)
 	heap->log.thread_id = 0;
 	if (heap == arena->spare)
 		return;
-	heap_settle_all(heap);
+	heap_settle_waiting(heap);
 	for (unsigned number = 0; number < HEAP_MAGAZINES; number++)
 		trim(heap, number, 0);
 	arena_lock(arena);
@@ -127,7 +127,7 @@ static void give_to_span(struct heap *heap, struct mmviz_header *header)
 {
 	struct mmviz_span *span = heap_span(heap, header + 1, mmviz_word_fit(header->word));
 
-	span_push(&span->free_place, header, heap_place(heap, header), span->fit);
+	span_push(&span->free_place, header, heap_place(heap, header));
 	span->used_cells--;
 	if (span->flags & SPAN_ACTIVE)
 		return;
@@ -168,28 +168,31 @@ static void give_up(struct heap *heap, unsigned number, uint32_t place, int32_t 
 	error_report(heap->arena, MMVIZ_ERROR_CORRUPT_HEADER, heap_header(heap, place) + 1, NULL);
 }
 
+/* Whether a free list may lead here. */
+static bool is_cell(const struct heap *heap, uint32_t place)
+{
+	return place && place < heap->readable_places &&
+	       span_header_is_whole(heap_header(heap, place));
+}
+
 /* Cut the list after `keep` cells and give the rest back to their spans. */
 static void trim(struct heap *heap, unsigned number, int32_t keep)
 {
 	struct magazine *magazine = &heap->magazines[number];
 	int32_t cells = heap_magazine_cells(heap, number); /* from `rest` on */
-	struct mmviz_header *header = heap_header(heap, magazine->top_place), *last = NULL;
-	uint32_t rest = magazine->top_place;
+	uint32_t rest = magazine->top_place, *cut = &magazine->top_place;
 
-	for (; keep && rest && span_is_cached(header); keep--, cells--) {
-		last = header;
-		rest = header->freed.link;
-		header = heap_header(heap, rest);
+	for (; keep && is_cell(heap, rest); keep--, cells--) {
+		cut = &heap_header(heap, rest)->link;
+		rest = *cut;
 	}
-	if (last)
-		span_write_freed(last, MMVIZ_LIFE_CACHED, mmviz_word_fit(last->word), 0);
-	else
-		magazine->top_place = 0;
-	for (; rest && span_is_cached(header); cells--) {
-		rest = header->freed.link;
+	*cut = 0;
+	for (; is_cell(heap, rest); cells--) {
+		struct mmviz_header *header = heap_header(heap, rest);
+
+		rest = header->link;
 		magazine->room_cells++;
 		give_to_span(heap, header);
-		header = heap_header(heap, rest);
 	}
 	if (rest)
 		give_up(heap, number, rest, cells);
@@ -207,26 +210,28 @@ void heap_settle_broken(struct heap *heap, uint64_t waiting, const void *site)
 	error_report(heap->arena, MMVIZ_ERROR_CORRUPT_HEADER, header + 1, site);
 	/* The handler came back. The next owner writes a new header, so the cell is as good as any.
 	 */
-	header->freed.life_fit = (uint8_t)(fit << 2);
+	header->word = mmviz_word_make(0, 0, fit, MMVIZ_LIFE_LIVE);
+	header->check = mmviz_check_word((uint64_t)header, header->word);
 	if (heap_give(heap, number, header))
 		heap_halve(heap, number);
 }
 
-void heap_settle_all(struct heap *heap)
+void heap_settle_waiting(struct heap *heap)
 {
 	for (uint32_t i = 0; i < HEAP_WAITING; i++) {
-		uint32_t slot = (heap->waiting_at + i) % HEAP_WAITING;
-		uint64_t waiting = heap->waiting[slot];
+		uint32_t at = (heap->waiting_at + i) % HEAP_WAITING;
+		uint64_t waiting = heap->waiting[at];
 
-		heap->waiting[slot] = 0;
-		heap_settle(heap, waiting, heap->waiting_sites[slot]);
+		heap->waiting[at] = 0;
+		if (waiting)
+			heap_settle(heap, waiting, heap->waiting_sites[at]);
 	}
 }
 
 void heap_settle_mine(const struct mmviz_arena *arena)
 {
 	if (thread_heaps[arena->slot])
-		heap_settle_all(thread_heaps[arena->slot]);
+		heap_settle_waiting(thread_heaps[arena->slot]);
 }
 
 /* The main thread ends with the process: what it freed last is examined all the same. */
@@ -234,7 +239,7 @@ __attribute__((destructor)) static void settle_at_exit(void)
 {
 	for (unsigned slot = 0; slot < MMVIZ_ARENAS_MAX; slot++)
 		if (thread_heaps[slot])
-			heap_settle_all(thread_heaps[slot]);
+			heap_settle_waiting(thread_heaps[slot]);
 }
 
 void heap_halve(struct heap *heap, unsigned number)
@@ -252,10 +257,11 @@ void heap_return(struct heap *owner, struct mmviz_header *header)
 {
 	uint64_t newest = __atomic_load_n(&owner->returned, __ATOMIC_RELAXED);
 	uint32_t place = heap_place(owner, header);
-	unsigned fit = mmviz_word_fit(header->word);
 
+	header->word = (header->word & ~3ULL) | MMVIZ_LIFE_RETURNED;
 	do {
-		span_write_freed(header, MMVIZ_LIFE_RETURNED, fit, (uint32_t)newest);
+		STEP();
+		header->link = (uint32_t)newest;
 		STEP();
 	} while (!__atomic_compare_exchange_n(&owner->returned, &newest, place, true,
 					      __ATOMIC_RELEASE, __ATOMIC_RELAXED));
@@ -267,9 +273,12 @@ static void reclaim(struct heap *heap, struct mmviz_header *header)
 	struct mmviz_span *span = heap_span(heap, header + 1, mmviz_word_fit(word));
 	uint64_t what = mmviz_event_what(MMVIZ_EVENT_RECLAIM, mmviz_word_context(word),
 					 heap_place(heap, header));
-	bool is_long = heap_give(heap, span->magazine, header);
 	listeners_free listeners;
+	bool is_long;
 
+	header->word = (word & ~3ULL) | MMVIZ_LIFE_LIVE;
+	STEP();
+	is_long = heap_give(heap, span->magazine, header);
 	STEP();
 	heap_clear_live(heap, heap_place(heap, header));
 	STEP();
@@ -290,12 +299,12 @@ static void collect(struct heap *heap)
 	while (place) {
 		struct mmviz_header *header = heap_header(heap, place);
 
-		if (header->check !=
-		    mmviz_check_link((uint64_t)header, header->freed.link, MMVIZ_LIFE_RETURNED)) {
+		if (!mmviz_header_is_whole(header, (uint64_t)header) ||
+		    mmviz_word_life(header->word) != MMVIZ_LIFE_RETURNED) {
 			error_report(heap->arena, MMVIZ_ERROR_CORRUPT_HEADER, header + 1, NULL);
 			return; /* what is older stays returned for ever */
 		}
-		place = header->freed.link;
+		place = header->link;
 		reclaim(heap, header);
 	}
 }
@@ -305,17 +314,12 @@ static void collect(struct heap *heap)
 static struct mmviz_header *take_from_magazine(struct heap *heap, unsigned number)
 {
 	struct magazine *magazine = &heap->magazines[number];
-	struct mmviz_header *header = heap_header(heap, magazine->top_place);
+	struct mmviz_header *header = heap_take(heap, number);
 
-	if (!magazine->top_place)
-		return NULL;
-	if (!span_is_cached(header)) {
+	if (!header && magazine->top_place) {
 		give_up(heap, number, magazine->top_place, heap_magazine_cells(heap, number));
 		magazine->top_place = 0;
-		return NULL;
 	}
-	magazine->top_place = header->freed.link;
-	magazine->room_cells++;
 	return header;
 }
 
@@ -353,6 +357,7 @@ static int next_active(struct heap *heap, unsigned number)
 	}
 	if (!span)
 		return -ENOMEM;
+	heap->readable_places = (uint32_t)(arena_readable_bytes(heap->arena) >> MMVIZ_PLACE_SHIFT);
 	if (heap->active[number])
 		heap->active[number]->flags &= (uint8_t)~SPAN_ACTIVE;
 	span->flags |= SPAN_ACTIVE;
@@ -366,7 +371,7 @@ struct mmviz_header *heap_take_slow(struct heap *heap, unsigned number)
 
 	if (__atomic_load_n(&heap->returned, __ATOMIC_RELAXED))
 		collect(heap);
-	heap_settle_all(heap);
+	heap_settle_waiting(heap);
 	header = take_from_magazine(heap, number);
 	while (!header) {
 		header = take_from_active(heap, number);

@@ -46,10 +46,11 @@ struct heap {
 	uint64_t *live;	     /* the arena's live bits */
 	uint64_t *sampled;   /* blocks that `sample` told of and `sample_free` must tell of */
 	/* ------------------------------------------------ owner */
-	uint64_t waiting[HEAP_WAITING]; /* a ring of blocks just freed: place | magazine << 32; 0:
-					   none */
-	const void *waiting_sites[HEAP_WAITING]; /* where they were freed */
-	uint32_t waiting_at;
+	uint64_t waiting
+		[HEAP_WAITING]; /* blocks just freed, a ring: place | magazine << 32; 0: none */
+	const void *waiting_sites[HEAP_WAITING];
+	uint32_t waiting_at;			   /* the oldest */
+	uint32_t readable_places;		   /* all cells of this heap lie below */
 	struct magazine magazines[HEAP_MAGAZINES]; /* by shape * MMVIZ_CLASSES + class */
 	struct mmviz_span
 		*active[HEAP_MAGAZINES];    /* cells never used come from here; NULL at first */
@@ -85,8 +86,8 @@ struct heap *heap_next(const struct heap *heap);
 
 /* A free cell, from wherever the heap finds one. NULL: no memory. */
 struct mmviz_header *heap_take_slow(struct heap *heap, unsigned magazine);
-/* Examine the headers of all that wait, and put the blocks onto their magazines. */
-void heap_settle_all(struct heap *heap);
+/* Examine the headers of the blocks that wait, and put them onto their magazines. */
+void heap_settle_waiting(struct heap *heap);
 /* The same for the calling thread's heap of this arena, if it has one: before anybody looks. */
 void heap_settle_mine(const struct mmviz_arena *arena);
 /* No block waited there after all, or its header is broken: then tell of it first. */
@@ -140,16 +141,18 @@ static inline const struct mmviz_span *heap_any_head(const struct heap *heap, co
 						   sizeof(struct mmviz_span));
 }
 
-/* The cell that was freed last; NULL: the magazine is empty (or damaged), heap_take_slow knows
- * more. */
-static inline struct mmviz_header *heap_take(struct heap *heap, unsigned size_class, unsigned shape)
+/* The cell that was freed last; NULL: the magazine is empty (place 0 holds no header), or what it
+ * leads to is no cell: heap_take_slow knows more. */
+static inline struct mmviz_header *heap_take(struct heap *heap, unsigned number)
 {
-	struct magazine *magazine = &heap->magazines[shape * MMVIZ_CLASSES + size_class];
+	struct magazine *magazine = &heap->magazines[number];
 	struct mmviz_header *header = heap_header(heap, magazine->top_place);
 
-	if (__builtin_expect(!magazine->top_place || !span_is_cached(header), 0))
+	if (__builtin_expect(magazine->top_place >= heap->readable_places ||
+				     !span_header_is_whole(header),
+			     0))
 		return NULL;
-	magazine->top_place = header->freed.link;
+	magazine->top_place = header->link;
 	magazine->room_cells++;
 	return header;
 }
@@ -159,8 +162,7 @@ static inline bool heap_give(struct heap *heap, unsigned number, struct mmviz_he
 {
 	struct magazine *magazine = &heap->magazines[number];
 
-	span_push(&magazine->top_place, header, heap_place(heap, header),
-		  mmviz_word_fit(header->word));
+	span_push(&magazine->top_place, header, heap_place(heap, header));
 	return --magazine->room_cells <= 0;
 }
 
@@ -198,18 +200,12 @@ static inline void heap_set_sampled(const struct heap *heap, uint32_t place)
 			  __ATOMIC_RELAXED);
 }
 
-static inline bool heap_header_is_live(const struct mmviz_header *header)
-{
-	return header->check == mmviz_check_word((uint64_t)header, header->word) &&
-	       mmviz_word_life(header->word) == MMVIZ_LIFE_LIVE;
-}
-
 /* A block that waited: examine its header, and let the cell be used again. */
 static inline void heap_settle(struct heap *heap, uint64_t waiting, const void *site)
 {
 	struct mmviz_header *header = heap_header(heap, (uint32_t)waiting);
 
-	if (__builtin_expect(!heap_header_is_live(header), 0))
+	if (__builtin_expect(!span_header_is_whole(header), 0))
 		heap_settle_broken(heap, waiting, site);
 	else if (__builtin_expect(heap_give(heap, (unsigned)(waiting >> 32), header), 0))
 		heap_halve(heap, (unsigned)(waiting >> 32));
@@ -222,13 +218,14 @@ static inline void heap_settle(struct heap *heap, uint64_t waiting, const void *
 static inline void heap_wait(struct heap *heap, struct mmviz_header *header, uint32_t number,
 			     const void *site)
 {
-	uint32_t slot = heap->waiting_at++ % HEAP_WAITING;
-	uint64_t oldest = heap->waiting[slot];
-	const void *oldest_site = heap->waiting_sites[slot];
+	uint32_t at = heap->waiting_at;
+	uint64_t oldest = heap->waiting[at];
+	const void *oldest_site = heap->waiting_sites[at];
 
 	__builtin_prefetch(header, 1);
-	heap->waiting[slot] = heap_place(heap, header) | (uint64_t)number << 32;
-	heap->waiting_sites[slot] = site;
+	heap->waiting[at] = heap_place(heap, header) | (uint64_t)number << 32;
+	heap->waiting_sites[at] = site;
+	heap->waiting_at = (at + 1) % HEAP_WAITING;
 	heap_settle(heap, oldest, oldest_site);
 }
 

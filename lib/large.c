@@ -235,7 +235,6 @@ int large_give(struct mmviz_arena *arena, struct heap *heap, struct mmviz_header
 		change_cancel(&change);
 		return -EINVAL;
 	}
-	span_write_freed(header, MMVIZ_LIFE_CACHED, MMVIZ_FIT_LARGE, 0);
 	heap_clear_live(change.heap, heap_place(change.heap, header));
 	operation_add(&change.operation,
 		      mmviz_event_what(MMVIZ_EVENT_FREE, mmviz_word_context(word),

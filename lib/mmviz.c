@@ -241,9 +241,7 @@ static noinline void *alloc_wish(struct mmviz_arena *arena, struct wish *wish)
 		block = born_large(arena, heap, wish, room_bytes);
 	} else {
 		size_class = class_for(room_bytes, wish->shape);
-		header = heap_take(heap, size_class, wish->shape);
-		if (!header)
-			header = heap_take_slow(heap, wish->shape * MMVIZ_CLASSES + size_class);
+		header = heap_take_slow(heap, wish->shape * MMVIZ_CLASSES + size_class);
 		if (!header)
 			return out_of_memory(arena);
 		if (wish->label)
@@ -285,7 +283,7 @@ static inline void *alloc_plain(struct mmviz_arena *arena, size_t bytes, uint32_
 			return alloc_general(arena, bytes, 0, site);
 	}
 	size_class = span_class_of(bytes);
-	header = heap_take(heap, size_class, MMVIZ_SHAPE_PLAIN);
+	header = heap_take(heap, MMVIZ_SHAPE_PLAIN * MMVIZ_CLASSES + size_class);
 	if (unlikely(!header))
 		return alloc_general(arena, bytes, context, site);
 	return block_born(
@@ -359,7 +357,7 @@ static bool is_live_block(const struct mmviz_arena *arena, const void *block)
 
 	return header_addr - arena->head.base_addr < arena_readable_bytes(arena) &&
 	       !((uint64_t)block & 15) && arena_is_live(arena, header) &&
-	       heap_header_is_live(header);
+	       span_header_is_whole(header);
 }
 
 /* The guard bytes behind a block of a guarded arena; reports an overrun. False: leave the block

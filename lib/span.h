@@ -6,10 +6,10 @@
  *	| cell 0 | cell 1 | ... | cell n-1 | never used ... |        the head lies in the arena's
  *table of heads
  *
- * A span belongs to one heap; only that heap's thread takes and gives cells. A freed cell is
- *CACHED: its header's word links a free list (the place of the next header in the arena, 0 ends)
- *and its check word is kept true, so that a stray write is found before the link is followed. The
- *list is its heap's magazine or the span's own.
+ * A span belongs to one heap; only that heap's thread takes and gives cells. A freed cell's header
+ * links a free list (the place of the next header in the arena, 0 ends); all else in it stays as it
+ * was, so that its check word finds a stray write before the cell is used again. The list is its
+ * heap's magazine or the span's own.
  *
  *	bump_cells == used_cells + length of the span's free list
  *	used_cells == live + returned + those in the heap's magazine
@@ -57,30 +57,18 @@ static inline size_t span_usable_bytes(const struct mmviz_span *span)
 	       MMVIZ_HEADER_BYTES;
 }
 
-/* Write what a freed header says: context and incarnation stay. */
-static inline void span_write_freed(struct mmviz_header *header, unsigned life, unsigned fit,
-				    uint32_t link)
-{
-	header->freed.life_fit = (uint8_t)(fit << 2 | life);
-	STEP();
-	header->freed.link = link;
-	STEP();
-	header->check = mmviz_check_link((uint64_t)header, link, life);
-}
-
 /* Push a cell onto the free list whose top is *top_place. */
-static inline void span_push(uint32_t *top_place, struct mmviz_header *header, uint32_t place,
-			     unsigned fit)
+static inline void span_push(uint32_t *top_place, struct mmviz_header *header, uint32_t place)
 {
-	span_write_freed(header, MMVIZ_LIFE_CACHED, fit, *top_place);
+	header->link = *top_place;
 	*top_place = place;
 }
 
-/* Whether a header is what a free list may lead to. */
-static inline bool span_is_cached(const struct mmviz_header *header)
+/* Whether a header is as it was when its block was born. */
+static inline bool span_header_is_whole(const struct mmviz_header *header)
 {
-	return header->check ==
-	       mmviz_check_link((uint64_t)header, header->freed.link, MMVIZ_LIFE_CACHED);
+	return header->check == mmviz_check_word((uint64_t)header, header->word) &&
+	       mmviz_word_life(header->word) == MMVIZ_LIFE_LIVE;
 }
 
 /* Smallest class whose payload holds `bytes` (1 .. 32768). */

@@ -72,40 +72,35 @@
 /* ------------------------------------------------------------------ block header */
 
 /*
- * word         bits  0..1   life: enum mmviz_life
+ * word         bits  0..1   life: LIVE, or RETURNED while the owner has not collected it
  *              bits  2..3   fit: enum mmviz_fit
- *              bits  4..7   LIVE: the low four bits of the requested bytes
- *              bits  8..30  context id; kept when the block is freed
+ *              bits  4..7   the low four bits of the requested bytes
+ *              bits  8..30  context id
  *              bit   31     0
- *              bits 32..63  LIVE: requested bytes / 16; freed: link, the place of the next header of
- *                           a free list
- * check        LIVE: mmviz_check_word(header address, word); freed: mmviz_check_link(...)
+ *              bits 32..63  requested bytes / 16
+ * check        mmviz_check_word(header address, word with life LIVE)
  * incarnation  low 32 bits of the number of the block's ALLOC event, in the log of the heap where
- *              it was born
+ *              it was born; of a freed or returned block: the place of the next one in its list
  *
  * Whether a block is in use says the arena's table of live bits, not its header: bit p of the table
  * is set while the block whose header lies at place p is live (or returned, and not collected yet).
  * So a free need not wait for the header's cache line: it clears the bit, and examines the header
- * some frees later, when the line has come. Between the two a freed block still has a LIVE header.
+ * some frees later, when the line has come. A freed block's header goes on telling what it was.
  */
 struct mmviz_header {
-	union {
-		uint64_t word; /*  0 */
-		struct {
-			uint8_t life_fit; /* 0 */
-			uint8_t context[3];
-			uint32_t link; /*  4 */
-		} freed;
+	uint64_t word;	/*  0 */
+	uint32_t check; /*  8 */
+	union {		/* 12 */
+		uint32_t incarnation;
+		uint32_t link;
 	};
-	uint32_t check;	      /*  8 */
-	uint32_t incarnation; /* 12 */
 };
 MMVIZ_STATIC_ASSERT(sizeof(struct mmviz_header) == MMVIZ_HEADER_BYTES, "header is 16 bytes");
 
 enum mmviz_life {
 	MMVIZ_LIFE_NEVER = 0,	 /* memory that never was a block */
 	MMVIZ_LIFE_LIVE = 1,	 /* the program holds it */
-	MMVIZ_LIFE_CACHED = 2,	 /* freed; in its span's free list */
+	MMVIZ_LIFE_CACHED = 2,	 /* freed: the live bit is clear; no header says so */
 	MMVIZ_LIFE_RETURNED = 3, /* freed by another thread; its owner has not collected it yet */
 };
 
@@ -145,19 +140,14 @@ static inline uint32_t mmviz_check_word(uint64_t header_addr, uint64_t word)
 	return (uint32_t)(((header_addr ^ word) * 0x9e3779b97f4a7c15ULL) >> 32);
 }
 
-/* The check word of a freed block. */
-static inline uint32_t mmviz_check_link(uint64_t header_addr, uint32_t link, unsigned life)
-{
-	return mmviz_check_word(header_addr, (uint64_t)link << 32 | life);
-}
-/* Whether a header's check word fits what the header says, whatever its life. */
+/* Whether a header's check word fits what the header says. */
 static inline int mmviz_header_is_whole(const struct mmviz_header *header, uint64_t header_addr)
 {
 	unsigned life = mmviz_word_life(header->word);
 
-	return header->check == (life == MMVIZ_LIFE_LIVE
-					 ? mmviz_check_word(header_addr, header->word)
-					 : mmviz_check_link(header_addr, header->freed.link, life));
+	return (life == MMVIZ_LIFE_LIVE || life == MMVIZ_LIFE_RETURNED) &&
+	       header->check ==
+		       mmviz_check_word(header_addr, (header->word & ~3ULL) | MMVIZ_LIFE_LIVE);
 }
 
 /* ------------------------------------------------------------------ size classes */
