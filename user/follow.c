@@ -84,8 +84,9 @@ static int read_books(struct session *session, const struct registry_arena *know
 	return 0;
 }
 
-/* An arena that is younger than the attach is followed from its first event. */
-static int add_arena(struct session *session, const struct registry_arena *known, bool is_attaching)
+/* An arena that is younger than the attach is followed from its first event; others get a baseline.
+ */
+static int add_arena(struct session *session, const struct registry_arena *known)
 {
 	bool is_old = known->head.created_ns <= session->replica.attach_ns;
 	struct replica_arena *arena;
@@ -93,14 +94,12 @@ static int add_arena(struct session *session, const struct registry_arena *known
 
 	if (error == -EINVAL)
 		return 0; /* hostile, or torn: there is nothing to see in it */
-	if (!error && !is_attaching) {
-		arena->state = REPLICA_EXACT;
+	if (!error && !is_old)
 		error = read_books(session, known, arena);
-	}
 	return error ?: add_followed(session, known);
 }
 
-int session_refresh(struct session *session, bool is_attaching)
+int session_refresh(struct session *session)
 {
 	const struct registry_arena **known;
 	int error = registry_reader_refresh(session->registry);
@@ -110,7 +109,7 @@ int session_refresh(struct session *session, bool is_attaching)
 		struct followed_arena *arena = session_find_arena(session, known[i]->id);
 
 		if (!arena && !known[i]->is_gone)
-			error = add_arena(session, known[i], is_attaching);
+			error = add_arena(session, known[i]);
 		arena = session_find_arena(session, known[i]->id);
 		if (!arena)
 			continue;
@@ -280,7 +279,7 @@ static int drain(struct session *session)
 
 	if (result < 0 || session->strays_count == 0)
 		return result < 0 ? result : 0;
-	result = session_refresh(session, false);
+	result = session_refresh(session);
 	feed_strays(session, true);
 	return result == -ESRCH ? 0 : result;
 }
@@ -353,7 +352,7 @@ static bool settle_tails(struct session *session)
  * counts. */
 static void give_up_tails(struct session *session)
 {
-	session_refresh(session, false);
+	session_refresh(session);
 	for (uint32_t i = 0; i < session->tails_count; i++) {
 		struct waiting_tail *waiting = &session->tails[i];
 		struct replica_arena *arena =
@@ -422,7 +421,7 @@ static void settle_arenas(struct session *session)
 
 int session_follow(struct session *session)
 {
-	int error = session_refresh(session, false);
+	int error = session_refresh(session);
 
 	session->tails_count = 0;
 	note_horizons(session);

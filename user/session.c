@@ -168,7 +168,7 @@ static void raise_priority(void)
 /* A loss during the first walk is healed before anybody sees a picture, if that is possible. */
 static int first_picture(struct session *session)
 {
-	int error = session_refresh(session, true);
+	int error = session_refresh(session);
 
 	for (int i = 0; i < SETTLE_TICKS && !error; i++) {
 		error = session_baseline(session);

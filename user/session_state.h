@@ -73,7 +73,7 @@ void session_on_batch(void *session, const struct attach_batch *batch);
 struct followed_arena *session_find_arena(const struct session *session, uint32_t id);
 const struct registry_arena *session_registry_arena(const struct session *session, uint32_t id);
 /* What is new in the registry becomes known here. */
-int session_refresh(struct session *session, bool is_attaching);
+int session_refresh(struct session *session);
 
 /* baseline.c: rule 8 and the walk, of all arenas that are broken and may be tried again. */
 int session_baseline(struct session *session);

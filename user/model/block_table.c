@@ -2,14 +2,13 @@
 /*
  * block_table.c - spans, cells and their sums; see block_table.h.
  *
- * Order of this file: memory, units, spans, large blocks, blocks, check.
+ * Order of this file: memory, units, spans, large blocks, blocks, free runs. The check is
+ * block_table_check.c.
  */
 #define _GNU_SOURCE
 #include "model/block_table.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -124,20 +123,6 @@ static void fill_units(struct block_table *table, uint32_t first, uint32_t units
 		table->span_of_unit[first + i] = value;
 }
 
-static inline struct totals_share share_of(const struct span *span, uint32_t index)
-{
-	uint64_t word = span->cells[index].word, bytes = mmviz_word_bytes(word);
-	uint64_t in_line = ((uint64_t)span_cell_place(span, index) + 1) * MMVIZ_PLACE_BYTES % 64;
-
-	return (struct totals_share){
-		.bytes = bytes,
-		.cell_bytes = span_cell_bytes(span),
-		.context = mmviz_word_context(word),
-		.is_labelled = span->shape == MMVIZ_SHAPE_LABELLED,
-		.is_split = bytes && (in_line + bytes + 63) / 64 > (bytes + 63) / 64,
-	};
-}
-
 static bool is_live(const struct span *span, uint32_t index)
 {
 	return mmviz_word_life(span->cells[index].word) == MMVIZ_LIFE_LIVE;
@@ -152,7 +137,7 @@ static void forget_live(struct block_table *table, struct span *span, bool is_fr
 
 		if (!is_live(span, i))
 			continue;
-		share = share_of(span, i);
+		share = span_share(span, i);
 		context = totals_remove(&table->totals, &share);
 		span->live_cells--;
 		span->cells[i].word = (span->cells[i].word & ~3ULL) | MMVIZ_LIFE_CACHED;
@@ -185,7 +170,7 @@ static void resize_large(struct block_table *table, struct span *span, uint32_t 
 	struct totals_share share = {0};
 
 	if (has_live) {
-		share = share_of(span, 0);
+		share = span_share(span, 0);
 		totals_remove(&table->totals, &share);
 	}
 	if (units > old_units)
@@ -394,7 +379,7 @@ static inline uint32_t cell_index(const struct span *span, const struct cell *ce
 static inline struct context_total *count_live(struct block_table *table, struct span *span,
 					       uint32_t index)
 {
-	struct totals_share share = share_of(span, index);
+	struct totals_share share = span_share(span, index);
 
 	span->live_cells++;
 	return totals_add(&table->totals, &share);
@@ -402,7 +387,7 @@ static inline struct context_total *count_live(struct block_table *table, struct
 static inline struct context_total *discount_live(struct block_table *table, struct span *span,
 						  uint32_t index)
 {
-	struct totals_share share = share_of(span, index);
+	struct totals_share share = span_share(span, index);
 
 	span->live_cells--;
 	return totals_remove(&table->totals, &share);
@@ -570,86 +555,4 @@ const struct free_runs *block_table_free_runs(struct block_table *table)
 	table->free_runs = runs;
 	table->runs_version = table->structure_version;
 	return &table->free_runs;
-}
-
-/* ------------------------------------------------------------------ check */
-
-static int mismatch(const char *what, uint64_t kept, uint64_t counted)
-{
-	if (kept == counted)
-		return 0;
-	fprintf(stderr, "block_table: %s is %" PRIu64 ", the cells say %" PRIu64 "\n", what, kept,
-		counted);
-	return -EUCLEAN;
-}
-
-static int check_span(const struct block_table *table, uint32_t index, struct totals *sum)
-{
-	const struct span *span = &table->spans[index];
-	uint32_t live_cells = 0;
-
-	for (uint32_t unit = span->first_unit; unit < span->first_unit + span->units; unit++)
-		if (table->span_of_unit[unit] != index)
-			return mismatch("a unit's span", table->span_of_unit[unit], index);
-	for (uint32_t i = 0; i < span->cells_count; i++) {
-		struct totals_share share;
-
-		if (i >= span->used_cells && span->cells[i].word)
-			return mismatch("a never used cell's word", 0, span->cells[i].word);
-		if (!is_live(span, i))
-			continue;
-		share = share_of(span, i);
-		totals_add(sum, &share);
-		live_cells++;
-	}
-	return mismatch("live cells of a span", span->live_cells, live_cells);
-}
-
-static int compare_sums(const struct totals *kept, const struct totals *sum)
-{
-	int error = 0;
-
-	error = error ?: mismatch("live_blocks", kept->live_blocks, sum->live_blocks);
-	error = error ?: mismatch("live_bytes", kept->live_bytes, sum->live_bytes);
-	error = error ?: mismatch("live_cell_bytes", kept->live_cell_bytes, sum->live_cell_bytes);
-	error = error ?: mismatch("live_labelled", kept->live_labelled, sum->live_labelled);
-	error = error ?: mismatch("split_blocks", kept->split_blocks, sum->split_blocks);
-	for (uint32_t i = 0; !error && i < kept->listed_count; i++) {
-		const struct context_total *context = &kept->contexts[kept->listed[i]];
-		const struct context_total *counted =
-			totals_context((struct totals *)sum, kept->listed[i]);
-
-		error = error
-				?: mismatch("live_blocks of a context", context->live_blocks,
-					    counted->live_blocks);
-		error = error
-				?: mismatch("live_bytes of a context", context->live_bytes,
-					    counted->live_bytes);
-	}
-	return error;
-}
-
-int block_table_check(const struct block_table *table)
-{
-	struct totals sum = {0};
-	uint64_t span_units = 0, used_cell_bytes = 0, meta_units = 0;
-	int error = 0;
-
-	for (uint32_t i = SPANS_FIRST; !error && i < table->spans_count; i++) {
-		const struct span *span = &table->spans[i];
-
-		if (!span->units)
-			continue;
-		span_units += span->units;
-		used_cell_bytes += span->used_cells * span_cell_bytes(span);
-		error = check_span(table, i, &sum);
-	}
-	for (uint32_t unit = 0; unit < table->units_count; unit++)
-		meta_units += table->span_of_unit[unit] == UNIT_IS_META;
-	error = error ?: compare_sums(&table->totals, &sum);
-	error = error ?: mismatch("span_units", table->span_units, span_units);
-	error = error ?: mismatch("used_cell_bytes", table->used_cell_bytes, used_cell_bytes);
-	error = error ?: mismatch("meta_units", table->meta_units, meta_units);
-	totals_fini(&sum);
-	return error;
 }

@@ -199,6 +199,21 @@ static inline uint64_t span_cell_offset(const struct span *span, uint32_t index)
 	return ((uint64_t)span->first_unit << MMVIZ_UNIT_SHIFT) + index * span_cell_bytes(span);
 }
 
+/* What the live block of cell `index` adds to the totals. */
+static inline struct totals_share span_share(const struct span *span, uint32_t index)
+{
+	uint64_t word = span->cells[index].word, bytes = mmviz_word_bytes(word);
+	uint64_t in_line = ((uint64_t)span_cell_place(span, index) + 1) * MMVIZ_PLACE_BYTES % 64;
+
+	return (struct totals_share){
+		.bytes = bytes,
+		.cell_bytes = span_cell_bytes(span),
+		.context = mmviz_word_context(word),
+		.is_labelled = span->shape == MMVIZ_SHAPE_LABELLED,
+		.is_split = bytes && (in_line + bytes + 63) / 64 > (bytes + 63) / 64,
+	};
+}
+
 /* Counted anew when units have changed hands since the last call. */
 const struct free_runs *block_table_free_runs(struct block_table *table);
 

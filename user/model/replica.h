@@ -31,21 +31,11 @@
 #include <mmviz/abi.h>
 
 #include "model/block_table.h"
+#include "model/event_queue.h"
 #include "model/pending.h"
 #include "model/walked.h"
 
 #define REPLICA_HEAPS_MAX 65536u /* of one arena */
-
-/* Events that were fed and not applied yet, numbers heap.applied .. heap.expected. */
-struct event_queue {
-	struct mmviz_event *events;
-	uint32_t begin, end, capacity;
-	struct queue_stamp { /* of the events below this number, from the stamp before */
-		uint64_t until;
-		uint32_t at_ms;
-	} * stamps;
-	uint32_t stamps_begin, stamps_end, stamps_capacity;
-};
 
 struct replica_heap {
 	uint64_t expected;     /* number of the next event to be fed */
@@ -58,7 +48,7 @@ struct replica_heap {
 	bool is_known;	       /* at attach, or by an event */
 	bool has_start_gap;    /* nothing was fed yet: the first event may be one operation late */
 	uint32_t thread_id;
-	struct event_queue queue;
+	struct event_queue queue; /* numbers applied .. expected */
 };
 
 enum replica_state {

@@ -62,8 +62,7 @@ static bool is_known(const struct block_table *table, const struct walked_block 
 	struct span *span;
 	const struct cell *cell = block_table_find(table, block->place, &span);
 
-	return cell && cell->incarnation == block->incarnation &&
-	       cell->word == block->word;
+	return cell && cell->incarnation == block->incarnation && cell->word == block->word;
 }
 
 /*

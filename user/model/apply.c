@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * apply.c - see apply.h. The loop that costs is apply_plain: it asks for the cells of events to
+ * come while it works on those that have come.
+ */
+#include "model/apply.h"
+
+#include <errno.h>
+
+#include "model/rules.h"
+
+#define PREFETCH_EVENTS	 16u
+#define RETURN_AHEAD_MAX (1 << 24) /* rule 11: farther ahead is behind */
+
+void replica_break(struct replica_arena *arena, const char *trouble)
+{
+	if (arena->state != REPLICA_WALKING)
+		arena->state = REPLICA_BROKEN;
+	if (!arena->trouble)
+		arena->trouble = trouble;
+}
+
+/* An event contradicts the replica. Right after a walk that is as it should be: the walk saw later
+ * state, and later events make up for it. */
+static void contradict(struct replica_arena *arena, const struct replica_heap *heap,
+		       const char *trouble)
+{
+	if (arena->state != REPLICA_EXACT || heap->applied < heap->trusted_from)
+		return;
+	arena->violations++;
+	arena->violation = trouble;
+	replica_break(arena, trouble);
+}
+
+/* ------------------------------------------------------------------ kinds of events */
+
+static inline void touch(struct replica_arena *arena, uint32_t place)
+{
+	if (__builtin_expect(arena->touched != NULL, 0) &&
+	    place / PLACES_PER_UNIT < arena->table.units_count)
+		arena->touched[place / 64] |= 1ULL << place % 64;
+}
+
+static void touch_units(struct replica_arena *arena, uint32_t first, uint32_t units)
+{
+	if (!arena->touched)
+		return;
+	for (uint32_t word = 0; word < units * (PLACES_PER_UNIT / 64); word++)
+		arena->touched[first * (PLACES_PER_UNIT / 64) + word] = ~0ULL;
+}
+
+static void apply_alloc(struct replica_arena *arena, struct replica_heap *heap,
+			const struct mmviz_event *event, uint32_t at_ms)
+{
+	struct block_birth birth = {
+		.place = mmviz_event_place(event->what),
+		.context = mmviz_event_context(event->what),
+		.bytes = event->data & ~MMVIZ_ALLOC_LABELLED,
+		.incarnation = (uint32_t)heap->applied,
+		.born_ms = at_ms,
+		.label = event->data & MMVIZ_ALLOC_LABELLED ? event + 1 : NULL,
+	};
+	int error = block_table_alloc(&arena->table, &birth);
+
+	touch(arena, birth.place);
+	if (__builtin_expect(error, 0))
+		contradict(arena, heap,
+			   error == -EEXIST ? "an allocation of a block that is live"
+					    : "an allocation where no block can be");
+	if (__builtin_expect(arena->pending.count, 0)) {
+		struct pending_return wanted = {
+			.place = birth.place,
+			.owner_heap = (uint32_t)(heap - arena->heaps) + 1,
+			.incarnation = birth.incarnation,
+		};
+
+		if (pending_consume(&arena->pending, &wanted))
+			block_table_free(&arena->table, birth.place, MMVIZ_LIFE_RETURNED);
+	}
+}
+
+static void apply_free(struct replica_arena *arena, struct replica_heap *heap,
+		       const struct mmviz_event *event)
+{
+	uint32_t place = mmviz_event_place(event->what);
+	int error = block_table_free(&arena->table, place, MMVIZ_LIFE_CACHED);
+
+	touch(arena, place);
+	if (__builtin_expect(error == -EINVAL, 0))
+		contradict(arena, heap, "a free where no block can be");
+	else if (__builtin_expect(error && mmviz_event_kind(event->what) == MMVIZ_EVENT_FREE, 0))
+		contradict(arena, heap, "a free of a block that is not live");
+}
+
+/* Has this block of that owner not been allocated yet, as far as events were applied? */
+bool apply_is_ahead(const struct replica_arena *arena, uint32_t owner_heap, uint32_t incarnation)
+{
+	const struct replica_heap *owner = replica_heap_find(arena, owner_heap);
+	int32_t ahead = (int32_t)(incarnation - (owner ? (uint32_t)owner->applied : 0));
+
+	return ahead >= 0 && ahead < RETURN_AHEAD_MAX;
+}
+
+/*
+ * Rule 11, and two cases more. The walk may have seen the block before its alloc is applied: then
+ * that alloc must still find the return pending. And it may have met it half resized and taken it
+ * for dead: then a resize speaks of it yet, and must not make it live.
+ */
+static void apply_return(struct replica_arena *arena, struct replica_heap *heap,
+			 const struct mmviz_event *event)
+{
+	struct pending_return item = {
+		.place = mmviz_event_place(event->what),
+		.owner_heap = (uint32_t)(event->data >> 32),
+		.incarnation = (uint32_t)event->data,
+	};
+	struct span *span;
+	const struct cell *cell = block_table_find(&arena->table, item.place, &span);
+	bool is_it = cell && cell->incarnation == item.incarnation &&
+		     span->owner_heap == item.owner_heap;
+
+	touch(arena, item.place);
+	if (cell && (is_it || rule_is_off(RULE_INCARNATION)))
+		block_table_free(&arena->table, item.place, MMVIZ_LIFE_RETURNED);
+	if (item.place && apply_is_ahead(arena, item.owner_heap, item.incarnation) &&
+	    !rule_is_off(RULE_PENDING) && pending_add(&arena->pending, &item))
+		contradict(arena, heap, "more early returns than there can be");
+}
+
+static void apply_resize(struct replica_arena *arena, struct replica_heap *heap,
+			 const struct mmviz_event *event)
+{
+	uint32_t place = mmviz_event_place(event->what);
+
+	touch(arena, place);
+	/* Right after a walk: it met the header half written, and took it for dead. */
+	if (block_table_resize(&arena->table, place, event->data, mmviz_event_context(event->what),
+			       heap->applied < heap->trusted_from))
+		contradict(arena, heap, "a resize of a block that is not live");
+}
+
+static int set_span(struct replica_arena *arena, const struct replica_heap *heap, uint32_t first,
+		    uint32_t units, uint64_t data)
+{
+	const struct span *walked = block_table_span_at(&arena->table, first);
+	bool is_kept = walked && rule_is_off(RULE_PAGE);
+	struct span span;
+	int error = block_table_shape_span(&arena->table, first, units,
+					   (data >> 32 & 0xff) - MMVIZ_UNIT_SPAN, data >> 40 & 0xff,
+					   &span);
+
+	span.owner_heap = is_kept ? walked->owner_heap : (uint32_t)(heap - arena->heaps) + 1;
+	return error ?: block_table_set_span(&arena->table, &span, is_kept);
+}
+
+/* Rule 9: whatever was there is gone, be it from the walk or from a span that was given back. */
+static void apply_units(struct replica_arena *arena, struct replica_heap *heap,
+			const struct mmviz_event *event)
+{
+	uint32_t place = mmviz_event_place(event->what), first = place / PLACES_PER_UNIT;
+	uint32_t units = (uint32_t)event->data;
+	unsigned code = event->data >> 32 & 0xff;
+	int error = -EINVAL;
+
+	if (rule_is_off(RULE_PAGE) && code == MMVIZ_UNIT_FREE)
+		return;
+	if (place % PLACES_PER_UNIT == 0) {
+		if (code >= MMVIZ_UNIT_SPAN)
+			error = set_span(arena, heap, first, units, event->data);
+		else if (code == MMVIZ_UNIT_LARGE)
+			error = block_table_set_large(&arena->table, first, units,
+						      event->data >> 40 & 0xff);
+		else
+			error = block_table_set_units(&arena->table, first, units, code);
+	}
+	if (error)
+		contradict(arena, heap, "units that cannot be");
+	else
+		touch_units(arena, first, units);
+}
+
+static void apply_commit(struct replica_arena *arena, struct replica_heap *heap,
+			 const struct mmviz_event *event)
+{
+	if (event->data > arena->table.units_count) {
+		contradict(arena, heap, "more committed memory than the arena has");
+		return;
+	}
+	arena->committed_units = event->data;
+	arena->table.frontier_units = (uint32_t)event->data;
+}
+
+/* Event number heap->applied; does not count it. */
+static inline void apply_event(struct replica_arena *arena, struct replica_heap *heap,
+			       const struct mmviz_event *event, uint32_t at_ms)
+{
+	unsigned kind = mmviz_event_kind(event->what);
+
+	if (__builtin_expect(heap->applied < heap->owner_from, 0) &&
+	    (kind != MMVIZ_EVENT_RETURN || heap->applied < heap->returns_from))
+		return;
+	switch (kind) {
+	case MMVIZ_EVENT_ALLOC:
+		apply_alloc(arena, heap, event, at_ms);
+		break;
+	case MMVIZ_EVENT_FREE:
+	case MMVIZ_EVENT_RECLAIM:
+		apply_free(arena, heap, event);
+		break;
+	case MMVIZ_EVENT_RETURN:
+		apply_return(arena, heap, event);
+		break;
+	case MMVIZ_EVENT_RESIZE:
+		apply_resize(arena, heap, event);
+		break;
+	case MMVIZ_EVENT_ORDER:
+		arena->order_applied = event->data;
+		break;
+	case MMVIZ_EVENT_UNITS:
+		apply_units(arena, heap, event);
+		break;
+	case MMVIZ_EVENT_COMMIT:
+		apply_commit(arena, heap, event);
+		break;
+	case MMVIZ_EVENT_RESET:
+		block_table_reset(&arena->table);
+		arena->all_touched = arena->touched != NULL;
+		break;
+	default:
+		contradict(arena, heap, "an event of no known kind");
+	}
+}
+
+uint32_t apply_plain(struct replica_arena *arena, struct replica_heap *heap,
+		     const struct mmviz_event *events, uint32_t count, uint32_t at_ms)
+{
+	uint32_t i = 0;
+
+	while (i < count) {
+		uint32_t slots = mmviz_event_slots(&events[i]);
+
+		if (i + PREFETCH_EVENTS < count)
+			block_table_prefetch(&arena->table,
+					     mmviz_event_place(events[i + PREFETCH_EVENTS].what));
+		if (mmviz_event_kind(events[i].what) == MMVIZ_EVENT_ORDER || slots > count - i)
+			break;
+		apply_event(arena, heap, &events[i], at_ms);
+		heap->applied += slots;
+		i += slots;
+	}
+	return i;
+}
+
+/* ------------------------------------------------------------------ operations */
+
+uint32_t operation_slots(const struct mmviz_event *events, uint32_t count)
+{
+	bool after_large = false;
+	uint32_t i = 1;
+
+	while (i < count && i < MMVIZ_OPERATION_EVENTS_MAX) {
+		unsigned kind = mmviz_event_kind(events[i].what);
+		bool is_part = kind == MMVIZ_EVENT_UNITS || kind == MMVIZ_EVENT_COMMIT ||
+			       kind == MMVIZ_EVENT_RESET || (kind == MMVIZ_EVENT_FREE && i == 1) ||
+			       (kind == MMVIZ_EVENT_ALLOC && after_large) ||
+			       (kind == MMVIZ_EVENT_RESIZE && (i == 1 || after_large));
+
+		if (!is_part || mmviz_event_slots(&events[i]) > count - i)
+			break;
+		after_large = kind == MMVIZ_EVENT_UNITS &&
+			      (events[i].data >> 32 & 0xff) == MMVIZ_UNIT_LARGE;
+		i += mmviz_event_slots(&events[i]);
+	}
+	return i;
+}
+
+uint32_t apply_operation(struct replica_arena *arena, struct replica_heap *heap,
+			 const struct mmviz_event *events, uint32_t count, uint32_t at_ms)
+{
+	uint32_t slots = operation_slots(events, count);
+
+	for (uint32_t i = 0; i < slots;) {
+		uint32_t step = mmviz_event_slots(&events[i]);
+
+		apply_event(arena, heap, &events[i], at_ms);
+		heap->applied += step;
+		i += step;
+	}
+	return slots;
+}
