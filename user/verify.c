@@ -17,8 +17,9 @@
 #include "model/compare.h"
 #include "session_state.h"
 
-#define RETRIES	   20
+#define RETRIES	   30
 #define RETRY_MS   2
+#define LATE_MS	   50 /* after the first ten; a second in all: threads are throttled for 100 ms */
 #define HEAL_TICKS 40
 #define HEAL_MS	   100
 
@@ -171,7 +172,7 @@ static int compare_patiently(struct session *session, const struct verification 
 
 	compare_all(session, all, comparison);
 	for (*retries = 0; !error && !is_equal(comparison) && *retries < RETRIES; ++*retries) {
-		sleep_ms(RETRY_MS);
+		sleep_ms(*retries < 10 ? RETRY_MS : LATE_MS);
 		error = session_follow(session);
 		compare_all(session, all, comparison);
 	}
