@@ -19,24 +19,28 @@
 
 /* ------------------------------------------------------------------ cut */
 
-static int read_seq(const struct session *session, const struct registry_arena *known,
-		    uint32_t index, uint64_t *out)
+static int read_state(const struct session *session, const struct registry_arena *known,
+		      uint32_t index, struct log_state *out)
 {
 	const struct registry_heap *heap = &known->heaps[index];
 	struct log_place log = {heap->log_addr, known->id, heap->id};
 
-	return log_read_seq(session->target, &log, out);
+	return log_read_state(session->target, &log, out);
 }
 
 static int read_seqs(const struct session *session, const struct registry_arena *known,
 		     struct replica_cut *cuts)
 {
+	struct log_state state;
 	int error = 0;
 
-	for (uint32_t i = 0; i < known->heaps_count && !error; i++)
-		error = read_seq(session, known, i, &cuts[i].s1);
 	for (uint32_t i = 0; i < known->heaps_count && !error; i++) {
-		error = read_seq(session, known, i, &cuts[i].s2);
+		error = read_state(session, known, i, &state);
+		cuts[i] = (struct replica_cut){.s1 = state.seq, .thread_id = state.thread_id};
+	}
+	for (uint32_t i = 0; i < known->heaps_count && !error; i++) {
+		error = read_state(session, known, i, &state);
+		cuts[i].s2 = state.seq;
 		rule_pause();
 	}
 	return error;

@@ -177,16 +177,16 @@ static int read_heap(struct session *session, uint32_t arena_id, const struct re
 {
 	struct log_place log = {heap->log_addr, arena_id, heap->id};
 	struct waiting_tail *waiting;
-	uint64_t seq;
-	int error = log_read_seq(session->target, &log, &seq);
+	struct log_state state;
+	int error = log_read_state(session->target, &log, &state);
 
-	if (error || seq == expected_of(session, arena_id, heap->id))
+	if (error || state.seq == expected_of(session, arena_id, heap->id))
 		return error == -EFAULT ? 0 : error;
 	waiting = new_tail(session);
 	if (!waiting)
 		return -ENOMEM;
 	waiting->log = log;
-	waiting->seq = seq;
+	waiting->seq = state.seq;
 	read_tail(session, waiting);
 	return 0;
 }

@@ -83,13 +83,13 @@ static int walk_part(struct posing_arena *posing, uint64_t first, uint64_t units
 static uint64_t read_seq(const struct posing_arena *posing, uint32_t heap_id)
 {
 	struct log_place log = {.arena_id = posing->known->id, .heap_id = heap_id};
-	uint64_t seq = 0;
+	struct log_state state = {0};
 
 	if (heap_id == 0 || heap_id > posing->known->heaps_count)
 		return 0;
 	log.addr = posing->known->heaps[heap_id - 1].log_addr;
-	log_read_seq(posing->picture->target, &log, &seq);
-	return seq;
+	log_read_state(posing->picture->target, &log, &state);
+	return state.seq;
 }
 
 static uint64_t read_order(const struct posing_arena *posing)

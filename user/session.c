@@ -266,6 +266,15 @@ static int hear_last_words(struct session *session)
 	return error;
 }
 
+/* A walk is over, and what happened meanwhile is not applied yet. */
+static bool is_settling(const struct session *session)
+{
+	for (uint32_t i = 0; i < session->replica.arenas_count; i++)
+		if (session->replica.arenas[i]->state == REPLICA_SETTLING)
+			return true;
+	return false;
+}
+
 static int tick(struct session *session)
 {
 	int error;
@@ -277,6 +286,8 @@ static int tick(struct session *session)
 		error = session_follow(session);
 	if (!error && !session->is_ending)
 		error = session_baseline(session);
+	if (!error && is_settling(session))
+		error = session_follow(session);
 	if (error == -ESRCH || session->is_ending)
 		return hear_last_words(session);
 	if (!error)

@@ -29,13 +29,13 @@ static int read_head(const struct target *target, const struct log_place *log, s
 	return error;
 }
 
-int log_read_seq(const struct target *target, const struct log_place *log, uint64_t *out)
+int log_read_state(const struct target *target, const struct log_place *log, struct log_state *out)
 {
 	struct log_head head;
 	int error = read_head(target, log, &head);
 
 	if (!error)
-		*out = head.seq;
+		*out = (struct log_state){head.seq, head.thread_id};
 	return error;
 }
 

@@ -25,9 +25,14 @@ struct log_tail {
 	struct mmviz_event events[MMVIZ_LOG_SLOTS];
 };
 
+struct log_state {
+	uint64_t seq;
+	uint32_t thread_id; /* of the owner */
+};
+
 /* 0, or as target_read; -EFAULT also if this is not that log any more. */
-int log_read_seq(const struct target *target, const struct log_place *log, uint64_t *out);
-/* The events from number `from` on that lie in the log. As log_read_seq; -EAGAIN: the owner was
+int log_read_state(const struct target *target, const struct log_place *log, struct log_state *out);
+/* The events from number `from` on that lie in the log. As log_read_state; -EAGAIN: the owner was
  * faster every time. */
 int log_read_tail(const struct target *target, const struct log_place *log, uint64_t from,
 		  struct log_tail *out);

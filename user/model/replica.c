@@ -386,6 +386,7 @@ int replica_baseline_begin(struct replica *replica, struct replica_arena *arena,
 			return -ENOMEM;
 		if (is_new)
 			heap->attach_seq = heap->expected = heap->applied = cuts[i].s1;
+		heap->thread_id = cuts[i].thread_id;
 		heap->returns_from = cuts[i].s1;
 		heap->owner_from = cuts[i].s2;
 	}

@@ -107,6 +107,7 @@ void replica_arena_remove(struct replica *replica, struct replica_arena *arena);
 
 struct replica_cut {
 	uint64_t s1, s2; /* of heap index + 1 */
+	uint32_t thread_id;
 };
 /* The cut of rule 8, read before the walk: s1 and s2 of every heap known, then the order.
  * `now_ns`: CLOCK_MONOTONIC. */
