@@ -38,7 +38,7 @@ struct picture {
 
 /* One arena while it is walked. */
 struct posing_arena {
-	const struct picture *picture;
+	struct picture *picture;
 	const struct registry_arena *known;
 	struct replica_arena *arena;
 	struct mmviz_arena_head head; /* fresh */
@@ -154,33 +154,58 @@ static uint64_t pose_spans(struct posing_arena *posing)
 
 /* ------------------------------------------------------------------ one arena */
 
+/* What moves is known by its pulse before the walk; the frontier must be of the time after. */
+static int read_pulses(struct posing_arena *posing)
+{
+	const struct registry_arena *known = posing->known;
+	struct mmviz_arena_head fresh;
+	int error;
+
+	posing->seqs = calloc(known->heaps_count + 1, sizeof(*posing->seqs));
+	if (!posing->seqs)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < known->heaps_count; i++)
+		posing->seqs[i] = read_seq(posing, i + 1);
+	posing->order = read_order(posing);
+	error = target_read(posing->picture->target, known->head_addr, &fresh, sizeof(fresh));
+	if (error)
+		return error;
+	posing->head = known->head; /* whose addresses have been checked */
+	posing->head.frontier_units = fresh.frontier_units;
+	return fresh.id == known->id ? 0 : -EFAULT;
+}
+
+static int walk_all(struct posing_arena *posing)
+{
+	struct picture *picture = posing->picture;
+	int error = read_pulses(posing);
+
+	if (!error)
+		error = replica_baseline_begin(&picture->replica, posing->arena, NULL, 0, 0,
+					       picture->replica.attach_ns);
+	if (!error)
+		error = walk_part(posing, 0, UINT64_MAX);
+	if (error)
+		return error;
+	replica_baseline_end(posing->arena, posing->head.frontier_units);
+	picture->blocks_in_motion += pose_spans(posing);
+	return 0;
+}
+
 static int pose_arena(struct picture *picture, const struct registry_arena *known)
 {
-	struct posing_arena posing = {.picture = picture, .known = known, .head = known->head};
+	struct posing_arena posing = {.picture = picture, .known = known};
 	int error = replica_arena_add(&picture->replica, &known->head, true, &posing.arena);
 
 	if (error)
 		return error == -EINVAL ? 0 : error;
-	posing.seqs = calloc(known->heaps_count + 1, sizeof(*posing.seqs));
-	if (!posing.seqs)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < known->heaps_count; i++)
-		posing.seqs[i] = read_seq(&posing, i + 1);
-	posing.order = read_order(&posing);
-	error = target_read(picture->target, known->head_addr, &posing.head, sizeof(posing.head));
-	if (!error)
-		error = replica_baseline_begin(&picture->replica, posing.arena, NULL, 0, 0,
-					       picture->replica.attach_ns);
-	if (!error) {
-		posing.head = known->head;
-		error = walk_part(&posing, 0, UINT64_MAX);
-	}
-	if (!error) {
-		replica_baseline_end(posing.arena, posing.head.committed_units);
-		picture->blocks_in_motion += pose_spans(&posing);
+	error = walk_all(&posing);
+	if (error == -EFAULT) { /* destroyed meanwhile */
+		replica_arena_remove(&picture->replica, posing.arena);
+		error = 0;
 	}
 	free(posing.seqs);
-	return error == -EFAULT ? 0 : error; /* the arena is just being destroyed */
+	return error;
 }
 
 static int pose_arenas(struct picture *picture)
