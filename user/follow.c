@@ -13,6 +13,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -22,6 +23,7 @@
 
 #define HIDDEN_RECORD_MS      2 /* a record that was reserved and not submitted hides later ones */
 #define HIDDEN_RECORD_RETRIES 25
+#define REPORTS_MAX	      3 /* of contradictions, for each arena */
 
 static void sleep_ms(long ms)
 {
@@ -401,14 +403,31 @@ static int reach_seqs(struct session *session)
 
 /* ------------------------------------------------------------------ the round */
 
+/* Events that contradict the picture come from a bug, ours or the target's, or from malice: say so.
+ */
+static void report_violations(struct followed_arena *followed, const struct replica_arena *arena)
+{
+	if (arena->violations == followed->violations)
+		return;
+	followed->violations = arena->violations;
+	if (followed->reports++ < REPORTS_MAX)
+		fprintf(stderr,
+			"mmviz-bpf: the log of arena '%s' tells of %s; its picture begins anew "
+			"from "
+			"a walk\n",
+			arena->head.name, arena->violation);
+}
+
 static void settle_arenas(struct session *session)
 {
 	for (uint32_t i = 0; i < session->arenas_count;) {
 		struct followed_arena *followed = &session->arenas[i];
 		struct replica_arena *arena = replica_arena_find(&session->replica, followed->id);
 
-		if (arena)
+		if (arena) {
 			replica_settle(arena, session->is_ending ? UINT64_MAX : followed->horizon);
+			report_violations(followed, arena);
+		}
 		if (!followed->is_gone) {
 			i++;
 			continue;

@@ -35,6 +35,8 @@ struct followed_arena {
 	bool is_gone;
 	uint64_t retry_at_ns; /* no new baseline before */
 	uint64_t retry_delay_ns;
+	uint64_t violations; /* that were reported, or not any more */
+	uint32_t reports;
 };
 
 struct session {

@@ -354,7 +354,8 @@ void replica_feed(struct replica *replica, struct replica_arena *arena,
 	heap = heap_make(arena, batch->heap_id);
 	if (!heap || batch->next < first || batch->next - first > MMVIZ_LOG_SLOTS) {
 		arena->violations++;
-		replica_break(arena, "a log that cannot be");
+		arena->violation = "a log that cannot be";
+		replica_break(arena, arena->violation);
 		return;
 	}
 	heap->thread_id = batch->thread_id;
