@@ -324,7 +324,7 @@ static bool settle_tail(struct session *session, struct waiting_tail *waiting)
 	struct replica_arena *arena = replica_arena_find(&session->replica, waiting->log.arena_id);
 	const struct replica_heap *heap;
 
-	if (!arena)
+	if (!arena || replica_awaits_cut(arena))
 		return true;
 	heap = replica_heap_find(arena, waiting->log.heap_id);
 	if (does_connect(session, waiting) || rule_is_off(RULE_TAIL_COVERS)) {

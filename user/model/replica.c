@@ -310,7 +310,7 @@ bool replica_accept_unlogged(struct replica_arena *arena, uint32_t heap_id, uint
 
 void replica_declare_lost(struct replica_arena *arena, uint32_t heap_id, uint64_t seq)
 {
-	struct replica_heap *heap = heap_make(arena, heap_id);
+	struct replica_heap *heap = replica_awaits_cut(arena) ? NULL : heap_make(arena, heap_id);
 
 	if (heap && seq > heap->expected)
 		skip_numbers(arena, heap, seq);
@@ -349,8 +349,8 @@ void replica_feed(struct replica *replica, struct replica_arena *arena,
 	struct replica_heap *heap;
 	uint64_t first = batch->first;
 
-	if (arena->is_from_attach && !arena->baselines)
-		return; /* older than the cut that is to come; none comes if it is destroyed first */
+	if (replica_awaits_cut(arena))
+		return;
 	heap = heap_make(arena, batch->heap_id);
 	if (!heap || batch->next < first || batch->next - first > MMVIZ_LOG_SLOTS) {
 		arena->violations++;

@@ -136,6 +136,12 @@ void replica_feed(struct replica *replica, struct replica_arena *arena,
 		  const struct replica_batch *batch);
 /* The heap, or NULL if nothing was heard of it: then its numbers begin at 0. */
 struct replica_heap *replica_heap_find(const struct replica_arena *arena, uint32_t heap_id);
+/* The arena is older than the attach and was not cut yet: no event counts, none can be lost. Nor
+ * ever, if it is destroyed first. */
+static inline bool replica_awaits_cut(const struct replica_arena *arena)
+{
+	return arena->is_from_attach && !arena->baselines;
+}
 /* seq has passed `expected`, and the log itself shows that nothing was logged (rule 12). True:
  * accepted. */
 bool replica_accept_unlogged(struct replica_arena *arena, uint32_t heap_id, uint64_t seq);
