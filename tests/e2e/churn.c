@@ -4,9 +4,9 @@
  *
  * Seats are taken by threads that live for some thousand operations; the successor on a seat
  * inherits what lay there. Each seat has a table of blocks of its own, and all share one: what a
- * thread takes from there is mostly another's. Blocks of every size and kind live in two arenas; a
- * third is reset, a fourth made and destroyed again and again by the main thread. With --rest the
- * threads pause now and then, all at once: only at rest does a comparison see every block.
+ * thread takes from there is mostly another's. Blocks of every size and kind live in two arenas;
+ * one more thread resets a third and makes and destroys a fourth, again and again. SIGUSR1 lets all
+ * rest and SIGUSR2 work again: only at rest does a comparison see every block.
  *
  * The environment chooses the chaos (lib/chaos.h). Errors of the library abort, as by default.
  */
@@ -30,12 +30,12 @@
 #define LIFE_MOST 5000u /* operations of one thread, at most */
 
 struct settings {
-	unsigned threads, slots, work_ms, rest_ms;
+	unsigned threads, slots, shared_percent;
 	bool forks;
 	uint64_t seed;
 };
 
-static struct settings settings = {.threads = 4, .slots = 2000, .work_ms = 50, .seed = 1};
+static struct settings settings = {.threads = 4, .slots = 2000, .shared_percent = 40, .seed = 1};
 
 struct slot { /* a block tells its arena by its lowest bit: blocks are aligned to 16 bytes */
 	_Atomic(uintptr_t) block;
@@ -135,7 +135,8 @@ static uintptr_t realloc_block(struct random *random, uintptr_t block)
 static void one_operation(struct seat *seat)
 {
 	struct random *random = &seat->random;
-	struct slot *table = random_below(random, 10) < 4 ? shared : seat->slots;
+	struct slot *table =
+		random_below(random, 100) < settings.shared_percent ? shared : seat->slots;
 	struct slot *slot = &table[random_below(random, settings.slots)];
 	unsigned kind = random_below(random, 10);
 	uintptr_t block = atomic_exchange(&slot->block, 0);
@@ -194,7 +195,7 @@ static struct slot *slots_new(void)
 	return slots;
 }
 
-/* ------------------------------------------------------------------ the main thread */
+/* ------------------------------------------------------------------ arenas that come and go */
 
 /* One arena is reset over and over, one lives for a moment. */
 static void disturb(struct mmviz_arena *scratch, struct random *random)
@@ -205,10 +206,25 @@ static void disturb(struct mmviz_arena *scratch, struct random *random)
 	for (int i = 0; i < 200; i++) {
 		mmviz_alloc(scratch, choose_size(random), choose_tag(random));
 		mmviz_free(brief, mmviz_alloc(brief, random_below(random, 5000), 0));
+		rest_if_asked();
 	}
 	mmviz_arena_destroy(brief);
 	mmviz_mark("disturbed");
 }
+
+static void *disturber_main(void *argument)
+{
+	struct random random = {settings.seed};
+	struct mmviz_arena *scratch = argument;
+
+	for (;;) {
+		disturb(scratch, &random);
+		usleep(20000);
+	}
+	return NULL;
+}
+
+/* ------------------------------------------------------------------ the main thread */
 
 /* A child that allocates and ends: it has our logs and our probes. */
 static void fork_once(void)
@@ -224,11 +240,6 @@ static void fork_once(void)
 		waitpid(child, NULL, 0);
 }
 
-static void end(int number)
-{
-	_exit(number == SIGTERM ? 0 : 1);
-}
-
 static error_t parse_option(int key, char *text, struct argp_state *state)
 {
 	switch (key) {
@@ -238,12 +249,9 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 	case 's':
 		settings.slots = (unsigned)atoi(text);
 		return settings.slots ? 0 : EINVAL;
-	case 'w':
-		settings.work_ms = (unsigned)atoi(text);
-		return 0;
-	case 'r':
-		settings.rest_ms = (unsigned)atoi(text);
-		return 0;
+	case 'c':
+		settings.shared_percent = (unsigned)atoi(text);
+		return settings.shared_percent <= 100 ? 0 : EINVAL;
 	case 'f':
 		settings.forks = true;
 		return 0;
@@ -259,24 +267,47 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 static const struct argp_option options[] = {
 	{"threads", 't', "N", 0, "seats (default 4)", 0},
 	{"slots", 's', "N", 0, "blocks of each seat, and shared ones (default 2000)", 0},
-	{"work", 'w', "MS", 0, "milliseconds between rests (default 50)", 0},
-	{"rest", 'r', "MS", 0, "milliseconds of each rest (default 0: none)", 0},
-	{"forks", 'f', NULL, 0, "fork a child in each rest", 0},
+	{"shared", 'c', "PERCENT", 0, "operations on shared blocks (default 40)", 0},
+	{"forks", 'f', NULL, 0, "fork a child at each SIGUSR1", 0},
 	{"seed", 'S', "N", 0, "of the traffic (default 1)", 0},
 	{0},
 };
 
+/* Signals are the main thread's alone; it does what they say. */
+static int obey(const sigset_t *signals)
+{
+	int number;
+
+	for (;;) {
+		sigwait(signals, &number);
+		if (number == SIGTERM)
+			return 0;
+		set_resting(number == SIGUSR1);
+		if (number == SIGUSR1 && settings.forks)
+			fork_once();
+	}
+}
+
+static void block_signals(sigset_t *signals)
+{
+	sigemptyset(signals);
+	sigaddset(signals, SIGTERM);
+	sigaddset(signals, SIGUSR1);
+	sigaddset(signals, SIGUSR2);
+	pthread_sigmask(SIG_BLOCK, signals, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	const struct argp argp = {
-		.options = options, .parser = parse_option, .doc = "Churn until killed."};
+		.options = options, .parser = parse_option, .doc = "Churn until SIGTERM."};
 	struct mmviz_arena *scratch;
-	struct random random;
+	pthread_t disturber;
+	sigset_t signals;
 
 	if (argp_parse(&argp, argc, argv, 0, NULL, NULL))
 		return 64;
-	signal(SIGTERM, end);
-	random.state = settings.seed;
+	block_signals(&signals);
 	arenas[0] = mmviz_arena_create("churn", 512u << 20);
 	arenas[1] = mmviz_arena_create("churn too", 512u << 20);
 	scratch = mmviz_arena_create("scratch", 64u << 20);
@@ -290,16 +321,7 @@ int main(int argc, char **argv)
 			(struct seat){.random = {settings.seed * 1000 + i}, .slots = slots_new()};
 		take_seat(&seats[i]);
 	}
+	pthread_create(&disturber, NULL, disturber_main, scratch);
 	fprintf(stderr, "churn: pid %d\n", getpid());
-	for (;;) {
-		usleep(settings.work_ms * 1000);
-		disturb(scratch, &random);
-		if (!settings.rest_ms)
-			continue;
-		set_resting(true);
-		if (settings.forks)
-			fork_once();
-		usleep(settings.rest_ms * 1000);
-		set_resting(false);
-	}
+	return obey(&signals);
 }
