@@ -9,7 +9,7 @@ set -uo pipefail
 
 cd "$(dirname "$0")/../.." || exit 1
 suites=("$@")
-[ ${#suites[@]} -gt 0 ] || suites=(snapshot_sums verify_matrix attach_detach sigkill small_ring million_blocks demo bpftrace_oneliners)
+[ ${#suites[@]} -gt 0 ] || suites=(snapshot_sums verify_matrix attach_detach sigkill small_ring million_blocks demo bpftrace_oneliners chaos)
 failed=() skipped=()
 
 for suite in "${suites[@]}"; do
