@@ -30,6 +30,12 @@ __attribute__((format(printf, 1, 2))) static int broken(const char *format, ...)
 	return -EUCLEAN;
 }
 
+/* What was counted on the way, to be compared at the end. */
+struct tally {
+	int64_t in_magazines; /* cells that are free, and in no span's free list */
+	uint64_t large_units, cached_units;
+};
+
 /* ------------------------------------------------------------------ cells */
 
 /* Whether a header fits its life and its live bit; counts those that are free. */
@@ -84,7 +90,7 @@ static int64_t check_free_list(const struct mmviz_arena *arena, const struct mmv
 	return length > most ? broken("free list from place %u has a loop", place) : length;
 }
 
-static int check_span(const struct mmviz_arena *arena, uint32_t unit, int64_t *in_magazines)
+static int check_span(const struct mmviz_arena *arena, uint32_t unit, struct tally *tally)
 {
 	const struct mmviz_span *span = arena_head_at(arena, unit);
 	uint8_t code = arena->map[unit];
@@ -111,11 +117,14 @@ static int check_span(const struct mmviz_arena *arena, uint32_t unit, int64_t *i
 		if (error)
 			return error;
 	}
-	if (span->fit == MMVIZ_FIT_LARGE)
+	if (span->fit == MMVIZ_FIT_LARGE) {
+		tally->large_units += span->units;
+		tally->cached_units += cached ? span->units : 0;
 		return cached + span->used_cells == 1
 			       ? 0
 			       : broken("unit %u: large block counts %u used cells, has %u cached",
 					unit, span->used_cells, cached);
+	}
 	if (!arena_heap_by_id(arena, span->owner_heap))
 		return broken("unit %u: owner heap %u does not exist", unit, span->owner_heap);
 	listed = check_free_list(arena, span, span->free_place);
@@ -124,7 +133,7 @@ static int check_span(const struct mmviz_arena *arena, uint32_t unit, int64_t *i
 	if (listed != (int64_t)span->bump_cells - span->used_cells)
 		return broken("unit %u: %lld cells in the free list, %u used of %u", unit,
 			      (long long)listed, span->used_cells, span->bump_cells);
-	*in_magazines += cached - listed;
+	tally->in_magazines += cached - listed;
 	return 0;
 }
 
@@ -144,7 +153,7 @@ static int check_free_run(const struct mmviz_arena *arena, uint32_t *extent, uin
 	return 0;
 }
 
-static int check_units(const struct mmviz_arena *arena, int64_t *in_magazines)
+static int check_units(const struct mmviz_arena *arena, struct tally *tally)
 {
 	uint32_t unit = 0, extent = extent_tree_first(&arena->extents), start;
 	int error = 0;
@@ -164,7 +173,7 @@ static int check_units(const struct mmviz_arena *arena, int64_t *in_magazines)
 			error = broken("unit %u: continues nothing", unit);
 			break;
 		default:
-			error = check_span(arena, unit, in_magazines);
+			error = check_span(arena, unit, tally);
 			unit += arena_head_at(arena, unit)->units;
 		}
 	}
@@ -173,8 +182,7 @@ static int check_units(const struct mmviz_arena *arena, int64_t *in_magazines)
 	return error;
 }
 
-static int check_heap(const struct mmviz_arena *arena, const struct heap *heap,
-		      int64_t *in_magazines)
+static int check_heap(const struct mmviz_arena *arena, const struct heap *heap, struct tally *tally)
 {
 	const struct mmviz_log *log = &heap->log;
 
@@ -183,9 +191,9 @@ static int check_heap(const struct mmviz_arena *arena, const struct heap *heap,
 	if (log->next < log->first || log->next - log->first > MMVIZ_LOG_SLOTS)
 		return broken("heap %u: log from %llu to %llu", heap->head.id,
 			      (unsigned long long)log->first, (unsigned long long)log->next);
-	*in_magazines -= heap->lost_cells;
+	tally->in_magazines -= heap->lost_cells;
 	for (uint32_t i = 0; i < HEAP_WAITING; i++)
-		*in_magazines -= heap->waiting[i] != 0;
+		tally->in_magazines -= heap->waiting[i] != 0;
 	for (unsigned number = 0; number < HEAP_MAGAZINES; number++) {
 		int64_t length = check_free_list(arena, NULL, heap->magazines[number].top_place);
 		uint32_t listed = heap->with_room[number];
@@ -196,7 +204,7 @@ static int check_heap(const struct mmviz_arena *arena, const struct heap *heap,
 			return broken("heap %u: magazine %u holds %lld cells, counts %d",
 				      heap->head.id, number, (long long)length,
 				      heap_magazine_cells(heap, number));
-		*in_magazines -= length;
+		tally->in_magazines -= length;
 		if (listed && (arena->heads[listed - 1].owner_heap != heap->head.id ||
 			       !(arena->heads[listed - 1].flags & SPAN_LISTED)))
 			return broken("heap %u: lists a span of heap %u", heap->head.id,
@@ -205,9 +213,38 @@ static int check_heap(const struct mmviz_arena *arena, const struct heap *heap,
 	return 0;
 }
 
+/* The bins hold exactly the freed large blocks. */
+static int check_bins(const struct mmviz_arena *arena, const struct tally *tally)
+{
+	uint64_t units = 0;
+
+	for (unsigned size_class = 0; size_class < MMVIZ_CLASSES; size_class++) {
+		uint32_t unit = arena->cached_runs[size_class];
+
+		while (unit && units <= arena->units) {
+			const struct mmviz_span *span = arena_unit_address(arena, unit);
+
+			if (arena->map[unit] != MMVIZ_UNIT_LARGE || span->used_cells)
+				return broken("bin %u leads to unit %u, which is no freed block",
+					      size_class, unit);
+			units += span->units;
+			unit = span->next_unit;
+		}
+	}
+	if (units != tally->cached_units || units != arena->cached_units)
+		return broken("%llu units in bins, %llu in freed large blocks, %llu counted",
+			      (unsigned long long)units, (unsigned long long)tally->cached_units,
+			      (unsigned long long)arena->cached_units);
+	if (tally->large_units != arena->large_units)
+		return broken("%llu units in large blocks, %llu counted",
+			      (unsigned long long)tally->large_units,
+			      (unsigned long long)arena->large_units);
+	return 0;
+}
+
 int mmviz_arena_check(struct mmviz_arena *arena)
 {
-	int64_t in_magazines = 0;
+	struct tally tally = {0};
 	int error;
 
 	if (!arena || arena->head.magic != MMVIZ_ARENA_MAGIC)
@@ -219,14 +256,16 @@ int mmviz_arena_check(struct mmviz_arena *arena)
 	if (error)
 		error = broken("extent tree: rule %d fails", error);
 	if (!error)
-		error = check_units(arena, &in_magazines);
+		error = check_units(arena, &tally);
 	for (const struct heap *heap = arena_heap_first(arena); heap && !error;
 	     heap = heap_next(heap))
-		error = check_heap(arena, heap, &in_magazines);
-	if (!error && in_magazines)
+		error = check_heap(arena, heap, &tally);
+	if (!error)
+		error = check_bins(arena, &tally);
+	if (!error && tally.in_magazines)
 		error = broken("%lld more cells are cached outside free lists than lie in "
 			       "magazines or are lost",
-			       (long long)in_magazines);
+			       (long long)tally.in_magazines);
 	arena_unlock(arena);
 	return error;
 }
