@@ -311,6 +311,45 @@ static void test_a_thread_without_a_heap_can_free(void **state)
 	mmviz_arena_destroy(tight);
 }
 
+/* Large blocks of few classes, in an arena that is always nearly full. */
+static void *compete_for_tight(void *argument)
+{
+	struct random random = {(uint64_t)argument};
+	unsigned char *blocks[16] = {0};
+
+	for (uint32_t i = 0; i < 20000 / LESS; i++) {
+		unsigned char **slot = &blocks[random_below(&random, 16)];
+		size_t bytes = 65536 + random_below(&random, 65536);
+
+		mmviz_free(tight, *slot);
+		*slot = mmviz_alloc(tight, bytes, 0);
+		if (*slot)
+			(*slot)[0] = (*slot)[bytes - 1] = 1;
+	}
+	for (int i = 0; i < 16; i++)
+		mmviz_free(tight, blocks[i]);
+	return NULL;
+}
+
+static void test_threads_compete_for_the_last_memory(void **state)
+{
+	pthread_t threads[4];
+	struct mmviz_stats now;
+
+	(void)state;
+	tight = mmviz_arena_create("tight", 4u << 20);
+	for (uintptr_t i = 0; i < 4; i++)
+		must(pthread_create(&threads[i], NULL, compete_for_tight, (void *)(i + 1)) == 0);
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	if (mmviz_arena_check(tight))
+		fail_msg("%s", mmviz_check_message());
+	mmviz_arena_stats(tight, &now);
+	assert_int_equal(now.live_blocks, 0);
+	assert_non_null(mmviz_alloc(tight, 1u << 20, 0));
+	mmviz_arena_destroy(tight);
+}
+
 /* ------------------------------------------------------------------ many threads, many arenas */
 
 static pthread_barrier_t all_there;
@@ -447,6 +486,15 @@ static void test_blocks_are_freed_by_late_destructors(void **state)
 
 static atomic_bool stop;
 
+/* Takes the arena's lock as often as can be. */
+static void *lock_until_stopped(void *argument)
+{
+	(void)argument;
+	while (!atomic_load(&stop))
+		mmviz_free(arena, mmviz_alloc(arena, 100000, 0));
+	return NULL;
+}
+
 static void *churn_until_stopped(void *argument)
 {
 	struct exchange *exchange = argument;
@@ -500,7 +548,8 @@ static void test_fork_in_a_threaded_program(void **state)
 	for (int i = 0; i < 100; i++)
 		mine[i] = parcel_new(100, (uint64_t)i);
 	for (int i = 0; i < 3; i++)
-		must(pthread_create(&threads[i], NULL, churn_until_stopped, &exchange) == 0);
+		must(pthread_create(&threads[i], NULL, i ? churn_until_stopped : lock_until_stopped,
+				    &exchange) == 0);
 	for (int round = 0; round < 40; round++) {
 		pid_t child = fork();
 
@@ -555,6 +604,7 @@ int main(void)
 		heap_test(test_returned_blocks_are_reclaimed),
 		heap_test(test_a_thread_may_only_free),
 		heap_test(test_a_thread_without_a_heap_can_free),
+		heap_test(test_threads_compete_for_the_last_memory),
 		heap_test(test_hundreds_of_threads),
 		heap_test(test_256_arenas_and_not_one_more),
 		heap_test(test_arenas_are_destroyed_under_living_threads),
