@@ -65,7 +65,7 @@ struct mmviz_span *arena_span_take(struct mmviz_arena *arena, struct heap *heap,
 {
 	struct mmviz_span *span = span_take(arena, heap, size_class, shape);
 
-	if (span || !arena->cached_units)
+	if (span)
 		return span;
 	large_flush(arena, heap);
 	return span_take(arena, heap, size_class, shape);

@@ -143,23 +143,29 @@ static void give_run(struct change *change, const struct mmviz_span *span)
 			 (size_t)units << MMVIZ_UNIT_SHIFT);
 }
 
+/* Any freed block, out of its bin; EXTENT_NONE: the bins are empty. */
+static uint32_t bin_pop_any(struct mmviz_arena *arena)
+{
+	for (unsigned class = 0; class < MMVIZ_CLASSES; class ++)
+		if (arena->cached_runs[class])
+			return bin_pop(arena, mmviz_class_payload_bytes(class) / 16);
+	return EXTENT_NONE;
+}
+
 void large_flush(struct mmviz_arena *arena, struct heap *heap)
 {
-	for (unsigned class = 0; class < MMVIZ_CLASSES; class ++) {
-		while (arena->cached_runs[class]) {
-			struct change change;
-			uint32_t unit;
+	struct change change;
+	uint32_t unit;
 
-			change_begin(&change, arena, heap);
-			unit = bin_pop(arena, mmviz_class_payload_bytes(class) / 16);
-			if (unit == EXTENT_NONE) {
-				change_cancel(&change);
-				break;
-			}
-			give_run(&change, arena_unit_address(arena, unit));
-			change_end(&change);
-		}
+	for (;;) {
+		change_begin(&change, arena, heap);
+		unit = bin_pop_any(arena);
+		if (unit == EXTENT_NONE)
+			break;
+		give_run(&change, arena_unit_address(arena, unit));
+		change_end(&change);
 	}
+	change_cancel(&change);
 }
 
 /* ------------------------------------------------------------------ take, give, resize */
