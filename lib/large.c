@@ -146,9 +146,9 @@ static void give_run(struct change *change, const struct mmviz_span *span)
 /* Any freed block, out of its bin; EXTENT_NONE: the bins are empty. */
 static uint32_t bin_pop_any(struct mmviz_arena *arena)
 {
-	for (unsigned class = 0; class < MMVIZ_CLASSES; class ++)
-		if (arena->cached_runs[class])
-			return bin_pop(arena, mmviz_class_payload_bytes(class) / 16);
+	for (unsigned size_class = 0; size_class < MMVIZ_CLASSES; size_class++)
+		if (arena->cached_runs[size_class])
+			return bin_pop(arena, mmviz_class_payload_bytes(size_class) / 16);
 	return EXTENT_NONE;
 }
 
