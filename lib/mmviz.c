@@ -413,6 +413,8 @@ static noinline void free_foreign(struct mmviz_arena *arena, struct heap *heap,
 	}
 	if (rule_off(RULE_HEADER_BEFORE_PUSH)) {
 		tell_return(heap, owner, header, word, incarnation);
+		for (int i = 0; i < 10; i++) /* as wide as an operation */
+			STEP();
 		heap_return(owner, header);
 		return;
 	}
