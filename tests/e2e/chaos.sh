@@ -109,7 +109,7 @@ rule_off() {
 if [ "$LONG" ]; then
 	most=40 on=200
 else
-	most=150 on=8
+	most=60 on=8
 fi
 missed=() compared=0 calls=0 sign=
 for trouble in calm frequent long returns; do
