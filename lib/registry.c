@@ -27,8 +27,13 @@ extern struct mmviz_registry mmviz_registry
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
+static pthread_once_t thread_once = PTHREAD_ONCE_INIT;
+static void make_thread_key(void);
+
+/* Whoever takes the lock, for a tag alone too, must find it free in a forked child. */
 void registry_lock(void)
 {
+	pthread_once(&thread_once, make_thread_key);
 	pthread_mutex_lock(&lock);
 }
 
@@ -86,7 +91,6 @@ __thread struct heap **thread_heaps = no_heaps;
 
 static struct thread_record *threads, *spare_records; /* by the lock */
 static pthread_key_t thread_key;
-static pthread_once_t thread_once = PTHREAD_ONCE_INIT;
 static bool thread_key_is_made;
 
 void registry_arena_retract(int slot)
@@ -169,7 +173,6 @@ int registry_thread_join(void)
 
 	if (thread_heaps != no_heaps)
 		return 0;
-	pthread_once(&thread_once, make_thread_key);
 	registry_lock();
 	record = spare_records;
 	if (record) {

@@ -7,7 +7,10 @@
 #include "test.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <mmviz/abi.h>
 #include <mmviz/mmviz.h>
@@ -28,6 +31,43 @@ static void test_the_registry_says_what_it_is(void **state)
 	assert_int_equal(mmviz_registry.magic, MMVIZ_REGISTRY_MAGIC);
 	assert_int_equal(mmviz_registry.abi_version, MMVIZ_ABI_VERSION);
 	assert_int_equal(mmviz_registry.registry_bytes, sizeof(struct mmviz_registry));
+}
+
+static bool is_interning;
+
+static void *intern_for_ever(void *context)
+{
+	char name[32];
+
+	for (unsigned i = 0; __atomic_load_n(&is_interning, __ATOMIC_RELAXED); i++) {
+		snprintf(name, sizeof(name), "fork %u", i % 1000);
+		mmviz_tag_intern(name);
+	}
+	return context;
+}
+
+/* Before any arena exists: whoever forks while another thread interns gives the child a free lock. */
+static void test_tags_alone_survive_a_fork(void **state)
+{
+	pthread_t thread;
+
+	(void)state;
+	is_interning = true;
+	assert_int_equal(pthread_create(&thread, NULL, intern_for_ever, NULL), 0);
+	for (int i = 0; i < 200; i++) {
+		int status;
+		pid_t child = fork();
+
+		if (child == 0) {
+			alarm(5);
+			_exit(mmviz_tag_intern("fork 1") ? 0 : 1);
+		}
+		assert_true(child > 0);
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_int_equal(status, 0);
+	}
+	__atomic_store_n(&is_interning, false, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
 }
 
 static int is_listed(const struct mmviz_arena *arena)
@@ -273,6 +313,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_registry_says_what_it_is),
+		cmocka_unit_test(test_tags_alone_survive_a_fork),
 		cmocka_unit_test(test_arenas_are_listed_while_they_live),
 		cmocka_unit_test(test_heaps_are_found_from_the_arena),
 		cmocka_unit_test(test_the_same_name_has_the_same_id),
