@@ -46,16 +46,14 @@ struct heap {
 	uint64_t *live;	     /* the arena's live bits */
 	uint64_t *sampled;   /* blocks that `sample` told of and `sample_free` must tell of */
 	/* ------------------------------------------------ owner */
-	uint64_t waiting
-		[HEAP_WAITING]; /* blocks just freed, a ring: place | magazine << 32; 0: none */
+	/* Blocks just freed, a ring: place | magazine << 32; 0: none. */
+	uint64_t waiting[HEAP_WAITING];
 	const void *waiting_sites[HEAP_WAITING];
 	uint32_t waiting_at;			   /* the oldest */
 	uint32_t readable_places;		   /* all cells of this heap lie below */
 	struct magazine magazines[HEAP_MAGAZINES]; /* by shape * MMVIZ_CLASSES + class */
-	struct mmviz_span
-		*active[HEAP_MAGAZINES];    /* cells never used come from here; NULL at first */
-	uint32_t with_room[HEAP_MAGAZINES]; /* first span with a free list: head number + 1; 0: none
-					     */
+	struct mmviz_span *active[HEAP_MAGAZINES]; /* cells never used come from here; or NULL */
+	uint32_t with_room[HEAP_MAGAZINES]; /* first span with a free list: head number + 1 */
 	const void *site_pcs[HEAP_SITES];
 	uint32_t site_ids[HEAP_SITES];
 	int64_t lost_cells; /* given up after a write into a freed header; counted as used */

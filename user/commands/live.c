@@ -144,6 +144,10 @@ static void print_attached(const struct live *live)
 		(int)live->options.pid, session_comm(live->session),
 		session_attach_ns(live->session) / NS_PER_MS, totals.live_blocks, totals.live_bytes,
 		totals.arenas, totals.arenas == 1 ? "" : "s", server_url(live->server));
+	if (live->options.mode != ATTACH_EXACT)
+		fprintf(stderr,
+			"mmviz-bpf: warning: this mode's own data are not shown yet; the picture "
+			"is a walk each second. Leave --mode away to follow every event\n");
 	if (live->options.seconds > 0)
 		fprintf(talk(live), "Ends after %g s, or with Ctrl-C.\n", live->options.seconds);
 	else

@@ -9,16 +9,18 @@
  *
  * An arena, seen by a walker (every unit is 4096 bytes):
  *
- *   base                                                              base + capacity
- *   | META: arena, map, heads, extents | META: heap | SPAN ..... | FREE | LARGE .... |
- *                                                   | cell | cell | unused |   | head 64 | header |
- * payload ^ bump
+ *                             base                                             base + capacity
+ *   | map | heads | live bits | META | META: heap | SPAN ............ | FREE | LARGE .......... |
+ *                               arena               cell | cell | ...          head 64 | header | payload
+ *                                                        bump ^ never used
  *
  *   unit map: one byte per unit. A span (or a large block) starts where the map says so; its
  *   head tells shape, class and how many cells were ever used. A large block's head lies in its
  *   first 64 bytes; the heads of spans lie side by side in the arena's table of heads (not in the
  *   spans: at power-of-two distances they would all fall into the same few cache sets). No chain
- *   of block headers is ever followed: starts come from the map, cells from the head.
+ *   of block headers is ever followed: starts come from the map, cells from the head, and which
+ *   cells are in use from the live bits. The three tables lie where the arena's head says; an arena
+ *   in its owner's memory has them inside, as META.
  *
  * A block is header + payload. The header lies in the 16 bytes before the payload:
  *
@@ -27,7 +29,7 @@
  *   aligned    | unused 48 | header 16 | payload, on a 64-byte line ...
  *
  * Memory order. For operation n of a heap a reader may rely on:
- *   headers, map, span heads  ->  the semaphores are read  ->  event  ->  log.next  ->  log.seq
+ *   headers, live bits, map, span heads  ->  the semaphores are read  ->  event  ->  log.next  ->  log.seq
  * in this order. `seq` counts events, logged or not. A walk begun after `seq` was read is
  * right for every place that no later event names.
  *
@@ -49,9 +51,9 @@
 /* Raised by a person whenever a layout or a meaning in this file changes. */
 #define MMVIZ_ABI_VERSION 1u
 
-#define MMVIZ_REGISTRY_MAGIC 0x315a49564d4d564dULL /* "MVMMVIZ1" */
-#define MMVIZ_ARENA_MAGIC    0x4152454eu	   /* "NERA" */
-#define MMVIZ_HEAP_MAGIC     0x50414548u	   /* "HEAP" */
+#define MMVIZ_REGISTRY_MAGIC 0x315a49564d4d564dULL /* "MVMMVIZ1" in memory */
+#define MMVIZ_ARENA_MAGIC    0x4152454eu	   /* "NERA" in memory */
+#define MMVIZ_HEAP_MAGIC     0x50414548u	   /* "HEAP" in memory */
 
 #define MMVIZ_UNIT_SHIFT	   12
 #define MMVIZ_UNIT_BYTES	   (1u << MMVIZ_UNIT_SHIFT)
