@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "arena.h"
+#include "block.h"
 #include "error.h"
 #include "heap.h"
 #include "large.h"
@@ -292,12 +293,18 @@ static inline void *alloc_plain(struct mmviz_arena *arena, size_t bytes, uint32_
 		false);
 }
 
+void *block_alloc(struct mmviz_arena *arena, size_t bytes, mmviz_tag tag, const void *site)
+{
+	return alloc_plain(arena, bytes, tag, site);
+}
+
 void *mmviz_alloc(struct mmviz_arena *arena, size_t bytes, mmviz_tag tag)
 {
 	return alloc_plain(arena, bytes, tag, __builtin_return_address(0));
 }
 
-void *mmviz_calloc(struct mmviz_arena *arena, size_t count, size_t bytes, mmviz_tag tag)
+void *block_calloc(struct mmviz_arena *arena, size_t count, size_t bytes, mmviz_tag tag,
+		   const void *site)
 {
 	size_t total;
 	void *block;
@@ -306,18 +313,24 @@ void *mmviz_calloc(struct mmviz_arena *arena, size_t count, size_t bytes, mmviz_
 		errno = ENOMEM;
 		return NULL;
 	}
-	block = alloc_plain(arena, total, tag, __builtin_return_address(0));
+	block = alloc_plain(arena, total, tag, site);
 	return block ? memset(block, 0, total) : NULL;
 }
 
-void *mmviz_alloc_aligned(struct mmviz_arena *arena, size_t alignment, size_t bytes, mmviz_tag tag)
+void *mmviz_calloc(struct mmviz_arena *arena, size_t count, size_t bytes, mmviz_tag tag)
+{
+	return block_calloc(arena, count, bytes, tag, __builtin_return_address(0));
+}
+
+void *block_alloc_aligned(struct mmviz_arena *arena, size_t alignment, size_t bytes, mmviz_tag tag,
+			  const void *site)
 {
 	struct wish wish = {
 		.bytes = bytes,
 		.alignment = alignment,
 		.shape = alignment > 16 ? MMVIZ_SHAPE_ALIGNED : MMVIZ_SHAPE_PLAIN,
 		.context = tag & CONTEXT_MASK,
-		.site = __builtin_return_address(0),
+		.site = site,
 	};
 
 	if (!alignment || (alignment & (alignment - 1)) || alignment > (2u << 20)) {
@@ -325,6 +338,11 @@ void *mmviz_alloc_aligned(struct mmviz_arena *arena, size_t alignment, size_t by
 		return NULL;
 	}
 	return alloc_wish(arena, &wish);
+}
+
+void *mmviz_alloc_aligned(struct mmviz_arena *arena, size_t alignment, size_t bytes, mmviz_tag tag)
+{
+	return block_alloc_aligned(arena, alignment, bytes, tag, __builtin_return_address(0));
 }
 
 void *mmviz_alloc_labeled(struct mmviz_arena *arena, size_t bytes, const char *label)
@@ -515,6 +533,11 @@ static inline void free_block(struct mmviz_arena *arena, void *block, const void
 	heap_wait(heap, header, span->magazine, site);
 }
 
+void block_free(struct mmviz_arena *arena, void *block, const void *site)
+{
+	free_block(arena, block, site);
+}
+
 void mmviz_free(struct mmviz_arena *arena, void *block)
 {
 	free_block(arena, block, __builtin_return_address(0));
@@ -601,9 +624,9 @@ static void *realloc_moved(struct mmviz_arena *arena, void *block, struct wish *
 	return moved;
 }
 
-void *mmviz_realloc(struct mmviz_arena *arena, void *block, size_t bytes, mmviz_tag tag)
+void *block_realloc(struct mmviz_arena *arena, void *block, size_t bytes, mmviz_tag tag,
+		    const void *site)
 {
-	const void *site = __builtin_return_address(0);
 	struct wish wish = {.bytes = bytes, .context = tag & CONTEXT_MASK, .site = site};
 	struct mmviz_header *header;
 	struct heap *heap;
@@ -634,6 +657,11 @@ void *mmviz_realloc(struct mmviz_arena *arena, void *block, size_t bytes, mmviz_
 	tell_resized(arena, header, word,
 		     span_of_block(arena, block)->shape == MMVIZ_SHAPE_LABELLED);
 	return block;
+}
+
+void *mmviz_realloc(struct mmviz_arena *arena, void *block, size_t bytes, mmviz_tag tag)
+{
+	return block_realloc(arena, block, bytes, tag, __builtin_return_address(0));
 }
 
 size_t mmviz_usable_bytes(const void *block)
