@@ -7,6 +7,8 @@
 #include "os.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -37,7 +39,10 @@ int os_commit(void *address, size_t bytes)
 
 void os_purge(void *address, size_t bytes)
 {
+	int saved = errno; /* freeing leaves errno alone */
+
 	madvise(address, bytes, MADV_DONTNEED);
+	errno = saved;
 }
 
 void os_huge_pages(void *address, size_t bytes)
@@ -61,4 +66,13 @@ uint64_t os_now_ns(void)
 uint32_t os_thread_id(void)
 {
 	return (uint32_t)gettid();
+}
+
+bool os_thread_exists(uint32_t thread_id)
+{
+	int saved = errno;
+	bool exists = tgkill(getpid(), (pid_t)thread_id, 0) == 0 || errno != ESRCH;
+
+	errno = saved;
+	return exists;
 }

@@ -7,6 +7,7 @@
 #ifndef MMVIZ_LIB_OS_H
 #define MMVIZ_LIB_OS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,5 +23,6 @@ void os_release(void *address, size_t bytes);
 
 uint64_t os_now_ns(void); /* CLOCK_MONOTONIC */
 uint32_t os_thread_id(void);
+bool os_thread_exists(uint32_t thread_id); /* in this process */
 
 #endif

@@ -8,6 +8,7 @@
 #include "registry.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
@@ -84,14 +85,18 @@ struct mmviz_arena *registry_arena_of(const void *address)
 struct thread_record {
 	struct heap *heaps[MMVIZ_ARENAS_MAX];
 	struct thread_record *next; /* in `threads`, or in `spare_records` */
+	uint32_t leave_calls;	    /* of thread_leave, in this thread's end */
+	uint32_t late_thread_id;    /* it came back after it had left: nobody will tell its end */
 };
 
 static struct heap *no_heaps[MMVIZ_ARENAS_MAX];
 __thread struct heap **thread_heaps = no_heaps;
 
 static struct thread_record *threads, *spare_records; /* by the lock */
+static uint32_t late_records;			      /* of `threads` */
 static pthread_key_t thread_key;
 static bool thread_key_is_made;
+static __thread bool thread_has_left;
 
 void registry_arena_retract(int slot)
 {
@@ -109,20 +114,48 @@ static void forget_record(const struct thread_record *record)
 	*link = record->next;
 }
 
-static void thread_leave(void *argument)
+/* Caller locks. */
+static void retire(struct thread_record *record)
 {
-	struct thread_record *record = argument;
-
-	thread_heaps = no_heaps;
-	registry_lock();
 	forget_record(record);
 	for (unsigned slot = 0; slot < MMVIZ_ARENAS_MAX; slot++)
 		if (record->heaps[slot])
 			heap_abandon(record->heaps[slot]);
-	memset(record->heaps, 0, sizeof(record->heaps));
+	memset(record, 0, sizeof(*record));
 	record->next = spare_records;
 	spare_records = record;
+}
+
+/*
+ * The destructors of the program's own keys allocate and free too, and ours comes first in each
+ * round: it asks for another one, and leaves in the last.
+ */
+static void thread_leave(void *argument)
+{
+	struct thread_record *record = argument;
+
+	if (++record->leave_calls < PTHREAD_DESTRUCTOR_ITERATIONS &&
+	    pthread_setspecific(thread_key, record) == 0)
+		return;
+	thread_heaps = no_heaps;
+	thread_has_left = true;
+	registry_lock();
+	retire(record);
 	registry_unlock();
+}
+
+/* Threads that came back after they had left, and are gone by now. Caller locks. */
+static void retire_late(void)
+{
+	struct thread_record *record = threads, *next;
+
+	for (; late_records && record; record = next) {
+		next = record->next;
+		if (!record->late_thread_id || os_thread_exists(record->late_thread_id))
+			continue;
+		late_records--;
+		retire(record);
+	}
 }
 
 /* fork: hold every lock across it, so that the child finds whole books (lock order: registry, then
@@ -154,6 +187,9 @@ static void fork_child(void)
 	threads = thread_heaps == no_heaps ? NULL : mine;
 	if (threads)
 		mine->next = NULL;
+	late_records = threads && mine->late_thread_id;
+	if (late_records)
+		mine->late_thread_id = os_thread_id();
 	spare_records = NULL;
 	for (unsigned slot = 0; slot < MMVIZ_ARENAS_MAX; slot++)
 		if (registry_arena_at(slot))
@@ -167,6 +203,23 @@ static void make_thread_key(void)
 	pthread_atfork(fork_prepare, fork_release, fork_child);
 }
 
+/* A cleared record, in the list. Caller locks. NULL: no memory. */
+static struct thread_record *record_take(void)
+{
+	struct thread_record *record = spare_records;
+
+	if (record) {
+		spare_records = record->next;
+	} else {
+		record = os_reserve(MMVIZ_UNIT_BYTES, MMVIZ_UNIT_BYTES);
+		if (!record || os_commit(record, MMVIZ_UNIT_BYTES))
+			return NULL;
+	}
+	record->next = threads;
+	threads = record;
+	return record;
+}
+
 int registry_thread_join(void)
 {
 	struct thread_record *record;
@@ -174,25 +227,23 @@ int registry_thread_join(void)
 	if (thread_heaps != no_heaps)
 		return 0;
 	registry_lock();
-	record = spare_records;
-	if (record) {
-		spare_records = record->next;
-	} else {
-		record = os_reserve(MMVIZ_UNIT_BYTES, MMVIZ_UNIT_BYTES);
-		if (!record || os_commit(record, MMVIZ_UNIT_BYTES)) {
-			registry_unlock();
-			return -ENOMEM;
-		}
+	retire_late();
+	record = record_take();
+	if (record && thread_has_left) {
+		record->late_thread_id = os_thread_id();
+		late_records++;
 	}
-	record->next = threads;
-	threads = record;
 	registry_unlock();
-	if (!thread_key_is_made || pthread_setspecific(thread_key, record)) {
-		thread_leave(record);
-		return -EAGAIN;
-	}
-	thread_heaps = record->heaps;
-	return 0;
+	if (!record)
+		return -ENOMEM;
+	thread_heaps = record->heaps; /* before pthread_setspecific, which may call calloc */
+	if (thread_has_left || (thread_key_is_made && !pthread_setspecific(thread_key, record)))
+		return 0;
+	thread_heaps = no_heaps;
+	registry_lock();
+	retire(record);
+	registry_unlock();
+	return -EAGAIN;
 }
 _Static_assert(sizeof(struct thread_record) <= MMVIZ_UNIT_BYTES, "a thread's record is one page");
 
