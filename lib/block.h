@@ -4,7 +4,8 @@
  * whose callers call malloc, stands on.
  *
  * Contracts, errors and threads are those of the functions of the same names in mmviz.h. `site` is
- * the return address that an untagged block is attributed to, and that a report names.
+ * the return address that an untagged block is attributed to, and that a report names. An alignment
+ * may be any power of two.
  */
 #ifndef MMVIZ_LIB_BLOCK_H
 #define MMVIZ_LIB_BLOCK_H

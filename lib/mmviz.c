@@ -333,15 +333,21 @@ void *block_alloc_aligned(struct mmviz_arena *arena, size_t alignment, size_t by
 		.site = site,
 	};
 
-	if (!alignment || (alignment & (alignment - 1)) || alignment > (2u << 20)) {
+	if (!alignment || (alignment & (alignment - 1))) {
 		errno = EINVAL;
 		return NULL;
 	}
+	if (alignment > arena->head.capacity_bytes)
+		return out_of_memory(arena);
 	return alloc_wish(arena, &wish);
 }
 
 void *mmviz_alloc_aligned(struct mmviz_arena *arena, size_t alignment, size_t bytes, mmviz_tag tag)
 {
+	if (alignment > (2u << 20)) {
+		errno = EINVAL;
+		return NULL;
+	}
 	return block_alloc_aligned(arena, alignment, bytes, tag, __builtin_return_address(0));
 }
 
@@ -610,10 +616,13 @@ static struct mmviz_span *span_of_block(const struct mmviz_arena *arena, const v
 static void *realloc_moved(struct mmviz_arena *arena, void *block, struct wish *wish)
 {
 	struct mmviz_header *header = (struct mmviz_header *)block - 1;
-	size_t old_bytes = mmviz_word_bytes(header->word);
+	const struct mmviz_span *span = span_of_block(arena, block);
+	size_t old_bytes = arena->head.flags & MMVIZ_ARENA_GUARD_BYTES
+				   ? mmviz_word_bytes(header->word)
+				   : span_usable_bytes(span); /* the program may use all of them */
 	void *moved;
 
-	wish->shape = span_of_block(arena, block)->shape;
+	wish->shape = span->shape;
 	if (wish->shape == MMVIZ_SHAPE_LABELLED)
 		wish->label = label_of(header);
 	moved = alloc_wish(arena, wish);
