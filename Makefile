@@ -85,13 +85,14 @@ $(B)/mmviz-bpf: $(USER_OBJ) $(B)/gen/assets_table.o
 # ---------------------------------------------------------------- simulators and benchmarks
 BENCH_CFLAGS = $(CFLAGS_C) -D_GNU_SOURCE -Ibench -Ilib
 SIM_OBJ   := $(B)/bench/server_sim.o $(B)/bench/sim/pace.o $(B)/bench/sim/totals.o $(B)/bench/sim/traffic.o
-ALLOC_SRC := bench/alloc/bench_alloc.c bench/alloc/workloads.c
+ALLOC_SRC := bench/alloc/bench_alloc.c bench/alloc/lanes.c bench/alloc/memory.c bench/alloc/workloads.c
 MMVIZ_ALLOC_OBJ  := $(ALLOC_SRC:%.c=$(B)/mmviz/%.o)
 MALLOC_ALLOC_OBJ := $(ALLOC_SRC:%.c=$(B)/malloc/%.o)
+NONE_ALLOC_OBJ   := $(ALLOC_SRC:%.c=$(B)/none/%.o)
 RAW_OBJ   := $(LIB_SRC:%.c=$(B)/raw/%.o)
-COMPARE_OBJ := $(B)/bench/compare/compare.o $(B)/bench/compare/contender.o $(B)/bench/compare/report.o \
+COMPARE_OBJ := $(B)/bench/compare/compare.o $(B)/bench/compare/contender.o $(B)/bench/compare/report.o $(B)/bench/compare/instructions.o \
                $(B)/bench/compare/machine.o $(B)/malloc/bench/alloc/workloads.o
-BENCH_PROGRAMS := $(B)/bench/alloc_mmviz $(B)/bench/alloc_raw $(B)/bench/alloc_malloc $(B)/bench/compare_allocators \
+BENCH_PROGRAMS := $(B)/bench/alloc_mmviz $(B)/bench/alloc_raw $(B)/bench/alloc_malloc $(B)/bench/alloc_none $(B)/bench/compare_allocators \
                   $(B)/bench/tree $(B)/bench/log $(B)/bench/replica
 
 $(B)/bench/%.o: bench/%.c
@@ -104,6 +105,9 @@ $(B)/mmviz/%.o: %.c
 $(B)/malloc/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(BENCH_CFLAGS) -fno-plt $(CFLAGS) -c -o $@ $<
+$(B)/none/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(BENCH_CFLAGS) -DBENCH_NONE $(CFLAGS) -c -o $@ $<
 $(RAW_OBJ): $(B)/raw/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(LIB_CFLAGS) -DMMVIZ_NO_PROBES $(CFLAGS) -c -o $@ $<
@@ -120,6 +124,8 @@ $(B)/bench/alloc_raw: $(MMVIZ_ALLOC_OBJ) $(B)/raw/libmmviz.a
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ -pthread
 $(B)/bench/alloc_malloc: $(MALLOC_ALLOC_OBJ)
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ -pthread
+$(B)/bench/alloc_none: $(NONE_ALLOC_OBJ)
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ -pthread
 $(B)/bench/compare_allocators: $(COMPARE_OBJ)
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^
 $(B)/bench/tree: $(B)/bench/micro/bench_tree.o $(B)/bench/compare/machine.o $(B)/libmmviz.a
@@ -133,6 +139,10 @@ $(B)/bench/replica: $(B)/bench/micro/bench_replica.o $(B)/bench/compare/machine.
 
 bench: $(BENCH_PROGRAMS) $(B)/mmviz-bpf $(B)/server_sim ## measure everything, side by side with other allocators (QUICK=1: in a minute)
 	$(Q)bench/run.sh $(B) $(if $(QUICK),quick)
+
+.PHONY: bench-instructions
+bench-instructions: $(BENCH_PROGRAMS) ## instructions for an allocation and its free, by allocator (callgrind; the same on a busy machine)
+	$(Q)$(B)/bench/compare_allocators --build $(B) --instructions | tee $(B)/bench/instructions.txt
 
 E2E_NEEDS := $(B)/mmviz-bpf $(B)/server_sim $(B)/lua_arena
 .PHONY: test-e2e soak
@@ -329,7 +339,7 @@ uninstall: ## take away what install put there
 	$(Q)rm -rf $(DESTDIR)$(PREFIX)/include/mmviz
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 clean: ## remove build/
 	$(Q)rm -rf $(B)

@@ -58,6 +58,8 @@ check_all() {
 	need library libmimalloc.so.2 libmimalloc2.0 mimalloc
 	need library libjemalloc.so.2 libjemalloc2 jemalloc
 	need library libtcmalloc_minimal.so.4 libtcmalloc-minimal4 gperftools-libs
+	need library libtcmalloc.so.4 libgoogle-perftools4 gperftools-libs
+	need command valgrind valgrind valgrind
 }
 
 check() {

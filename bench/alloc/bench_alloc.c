@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench_alloc - run one workload on one allocator and print one line: operations, nanoseconds of
- *CPU time per operation, of wall-clock time per operation and thread, and peak resident bytes.
- * bench/compare starts it, once for every figure.
+ * bench_alloc - run one workload on one allocator and print what was measured, as names and
+ * numbers. bench/compare starts it, once for every figure.
  *
- *	bench_alloc WORKLOAD SECONDS [batch|sample|alloc]
+ *	bench_alloc [--seconds S | --operations N | --memory] [--probe batch|sample|alloc] WORKLOAD
  *
- * With a third argument it first waits until somebody listens to that probe.
+ * With --probe it first waits until somebody listens to that probe. --memory looks at resident
+ * bytes instead of the clock (memory.h).
  */
+#include <dlfcn.h>
 #include <errno.h>
-#include <pthread.h>
+#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,49 +19,34 @@
 #include <time.h>
 
 #include "allocator.h"
+#include "lanes.h"
+#include "memory.h"
 #include "workloads.h"
 
 #define ATTACH_WAIT_MS	 10000
 #define BASELINE_WAIT_MS 150 /* after the probe is armed, until the collector has its picture */
-#define WARM_UP_SHARE	 0.2
 
-struct run {
-	const struct workload *workload;
-	double seconds;
-	struct lane lanes[LANES_MAX];
-	struct queue queue;
-	pthread_barrier_t filled;
-	_Atomic uint64_t operations;
-	_Atomic uint64_t cpu_ns; /* of all lanes */
-};
+/* ------------------------------------------------------------------ the allocator */
 
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-static double clock_seconds(void)
-{
-	return (double)clock_ns(CLOCK_MONOTONIC) / 1e9;
-}
-
-/* ------------------------------------------------------------------ the arena and its watcher */
-
-#ifdef BENCH_MMVIZ
+#if defined(BENCH_MMVIZ)
 #include <mmviz/abi.h>
 
 #define CAPACITY_BYTES (16ULL << 30)
 
 struct mmviz_arena *allocator_arena;
+mmviz_tag allocator_tag;
 extern struct mmviz_registry mmviz_registry;
 
 static bool allocator_open(void)
 {
+	allocator_tag = mmviz_tag_intern("bench");
 	allocator_arena = mmviz_arena_create("bench", CAPACITY_BYTES);
 	return allocator_arena;
+}
+
+static const char *allocator_file(void)
+{
+	return "mmviz";
 }
 
 static bool is_armed(const char *probe)
@@ -72,9 +58,21 @@ static bool is_armed(const char *probe)
 					      : semaphores->alloc;
 }
 #else
+#ifdef BENCH_NONE
+char allocator_scratch[1 << 21];
+#endif
+
 static bool allocator_open(void)
 {
 	return true;
+}
+
+/* Whose malloc it is: a library that could not be preloaded must not pass for itself. */
+static const char *allocator_file(void)
+{
+	Dl_info info;
+
+	return dladdr((void *)malloc, &info) ? info.dli_fname : "unknown";
 }
 
 static bool is_armed(const char *probe)
@@ -102,123 +100,87 @@ static bool await_watcher(const char *probe)
 	return true;
 }
 
-/* ------------------------------------------------------------------ running */
+/* ------------------------------------------------------------------ options */
 
-static uint64_t steps_until(struct lane *lane, double end)
+struct options {
+	struct amount amount;
+	bool wants_memory;
+	const char *probe; /* NULL: nobody is waited for */
+	const struct workload *workload;
+};
+
+static bool parse_options(struct options *options, int argc, char **argv)
 {
-	uint64_t operations = 0;
+	static const struct option list[] = {{"seconds", required_argument, NULL, 's'},
+					     {"operations", required_argument, NULL, 'o'},
+					     {"memory", no_argument, NULL, 'm'},
+					     {"probe", required_argument, NULL, 'p'},
+					     {0}};
+	int key;
 
-	do {
-		operations += lane->workload->step(lane);
-	} while (clock_seconds() < end);
-	return operations;
-}
-
-static void lane_fill_and_warm(struct run *run, struct lane *lane)
-{
-	if (lane->workload->setup)
-		lane->workload->setup(lane);
-	if (lane->workload->lanes > 1)
-		pthread_barrier_wait(&run->filled);
-	steps_until(lane, clock_seconds() + WARM_UP_SHARE * run->seconds);
-	if (lane->workload->lanes > 1)
-		pthread_barrier_wait(&run->filled);
-}
-
-/* Adds its operations and its CPU time to the run's; returns the seconds they took. */
-static double lane_run(struct run *run, struct lane *lane)
-{
-	double started;
-	uint64_t cpu_started_ns;
-
-	lane_fill_and_warm(run, lane);
-	started = clock_seconds();
-	cpu_started_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
-	atomic_fetch_add(&run->operations, steps_until(lane, started + run->seconds));
-	atomic_fetch_add(&run->cpu_ns, clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_started_ns);
-	return clock_seconds() - started;
-}
-
-static struct run the_run;
-
-static void *second_lane(void *unused)
-{
-	(void)unused;
-	lane_run(&the_run, &the_run.lanes[1]);
-	return NULL;
-}
-
-/* A workload of one lane runs in the only thread: libraries are quicker without threads. */
-static double run_lanes(struct run *run)
-{
-	pthread_t thread;
-	double seconds;
-
-	if (run->workload->lanes == 1)
-		return lane_run(run, &run->lanes[0]);
-	pthread_barrier_init(&run->filled, NULL, 2);
-	if (pthread_create(&thread, NULL, second_lane, NULL) != 0) {
-		fprintf(stderr, "bench_alloc: cannot start a thread\n");
-		exit(EXIT_FAILURE);
+	while ((key = getopt_long(argc, argv, "", list, NULL)) >= 0) {
+		if (key == 's')
+			options->amount.seconds = atof(optarg);
+		else if (key == 'o')
+			options->amount.operations = strtoull(optarg, NULL, 10);
+		else if (key == 'm')
+			options->wants_memory = true;
+		else if (key == 'p')
+			options->probe = optarg;
+		else
+			return false;
 	}
-	seconds = lane_run(run, &run->lanes[0]);
-	pthread_join(thread, NULL);
-	return seconds;
+	if (optind != argc - 1 || !(options->workload = workload_find(argv[optind])))
+		return false;
+	return options->wants_memory || options->amount.operations || options->amount.seconds > 0;
 }
 
-static void init_lanes(struct run *run)
-{
-	for (unsigned i = 0; i < run->workload->lanes; i++) {
-		struct lane *lane = &run->lanes[i];
+/* ------------------------------------------------------------------ results */
 
-		lane->random = 0x9e3779b97f4a7c15ULL * (i + 1);
-		lane->workload = run->workload;
-		lane->index = i;
-		lane->queue = &run->queue;
-		lane->slots = calloc(run->workload->slots + 1, sizeof(void *));
-		if (!lane->slots)
-			exit(EXIT_FAILURE);
-	}
+static void measure_time(const struct options *options)
+{
+	struct outcome outcome;
+
+	lanes_run(options->workload, &options->amount, &outcome);
+	printf("operations %llu\ncpu_ns %.4f\nwall_ns %.4f\ncold_ns %.4f\npeak_bytes %llu\n",
+	       (unsigned long long)outcome.operations, outcome.cpu_ns, outcome.wall_ns,
+	       outcome.cold_ns, (unsigned long long)memory_peak_bytes());
 }
 
-/* VmHWM: the peak of this address space alone, unlike ru_maxrss. */
-static unsigned long peak_resident_bytes(void)
+static void measure_memory(const struct options *options)
 {
-	unsigned long kib = 0;
-	char line[128];
-	FILE *file = fopen("/proc/self/status", "re");
+	struct memory_outcome memory;
 
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "VmHWM: %lu", &kib) == 1)
-			break;
-	if (file)
-		fclose(file);
-	return kib << 10;
+	memory_run(options->workload, &memory);
+	printf("live_blocks %llu\nlive_bytes %llu\nrefilled_bytes %llu\nhuge_bytes %llu\n"
+	       "freed_bytes %llu\nreturned_bytes %llu\nlazy_bytes %llu\npeak_bytes %llu\n",
+	       (unsigned long long)memory.live_blocks, (unsigned long long)memory.live_bytes,
+	       (unsigned long long)memory.refilled_bytes, (unsigned long long)memory.huge_bytes,
+	       (unsigned long long)memory.freed_bytes, (unsigned long long)memory.returned_bytes,
+	       (unsigned long long)memory.lazy_bytes, (unsigned long long)memory.peak_bytes);
 }
 
 int main(int argc, char **argv)
 {
-	struct run *run = &the_run;
-	double seconds;
+	struct options options = {0};
 
-	if (argc < 3 || argc > 4 || !(run->workload = workload_find(argv[1])) ||
-	    !((run->seconds = atof(argv[2])) > 0)) {
-		fprintf(stderr, "usage: bench_alloc WORKLOAD SECONDS [batch|sample|alloc]\n");
+	if (!parse_options(&options, argc, argv)) {
+		fprintf(stderr, "usage: bench_alloc [--seconds S | --operations N | --memory] "
+				"[--probe batch|sample|alloc] WORKLOAD\n");
 		return EX_USAGE;
 	}
 	if (!allocator_open()) {
 		fprintf(stderr, "bench_alloc: cannot create the arena: %s\n", strerror(errno));
 		return EXIT_FAILURE;
 	}
-	if (argc == 4 && !await_watcher(argv[3])) {
-		fprintf(stderr, "bench_alloc: nobody listens to probe %s\n", argv[3]);
+	if (options.probe && !await_watcher(options.probe)) {
+		fprintf(stderr, "bench_alloc: nobody listens to probe %s\n", options.probe);
 		return EXIT_FAILURE;
 	}
-	init_lanes(run);
-	seconds = run_lanes(run);
-	printf("%llu %.4f %.4f %lu\n", (unsigned long long)run->operations,
-	       (double)run->cpu_ns / (double)run->operations,
-	       seconds * run->workload->lanes * 1e9 / (double)run->operations,
-	       peak_resident_bytes());
+	if (options.wants_memory)
+		measure_memory(&options);
+	else
+		measure_time(&options);
+	printf("allocator %s\n", allocator_file());
 	return EXIT_SUCCESS;
 }

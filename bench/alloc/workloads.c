@@ -15,6 +15,10 @@
 #define STEP_BLOCKS	1000u
 #define REQUEST_BLOCKS	20u
 #define SURVIVORS_SHIFT 2 /* one block in four survives */
+/* What is asked for then fits no hole of one block, and is as many bytes again as survived. */
+#define REFILL_LOW_BYTES  4096u
+#define REFILL_HIGH_BYTES 16384u
+#define REFILL_SHARE	  20u
 
 /* xorshift64* (Vigna 2016). */
 static inline uint64_t draw(struct lane *lane)
@@ -57,12 +61,23 @@ static inline void *alloc_written(size_t bytes)
 	return block;
 }
 
+/* Its first word says how many bytes it has. */
+static inline void fill_block(const struct lane *lane, void *block)
+{
+	uint64_t bytes = *(uint64_t *)block;
+
+	if (lane->fills_blocks)
+		memset((uint64_t *)block + 1, 1, bytes - sizeof(uint64_t));
+}
+
 /* ------------------------------------------------------------------ churn: random replacement */
 
 static void fill_slots(struct lane *lane)
 {
-	for (uint32_t i = 0; i < lane->workload->slots; i++)
+	for (uint32_t i = 0; i < lane->workload->slots; i++) {
 		lane->slots[i] = alloc_written(draw_size(lane, &lane->workload->sizes));
+		fill_block(lane, lane->slots[i]);
+	}
 }
 
 static uint64_t churn(struct lane *lane)
@@ -104,31 +119,69 @@ static uint64_t bursts(struct lane *lane)
 
 /* ------------------------------------------------------------------ fragmentation */
 
-/* Fill, free three of four at random, ask for sizes that fit no hole of the first, free all. */
-static uint64_t fragmentation(struct lane *lane)
+void fragmentation_fill(struct lane *lane)
 {
-	static const struct sizes larger = {4096, 16384, 0};
-	uint32_t count = lane->workload->slots, refilled = 0;
+	fill_slots(lane);
+}
+
+/* Three of four, at random. */
+uint64_t fragmentation_punch(struct lane *lane)
+{
 	uint64_t freed = 0;
 
-	fill_slots(lane);
-	for (uint32_t i = 0; i < count; i++) {
+	for (uint32_t i = 0; i < lane->workload->slots; i++) {
 		if (draw(lane) >> (64 - SURVIVORS_SHIFT) == 0)
 			continue;
 		allocator_free(lane->slots[i]);
 		lane->slots[i] = NULL;
 		freed++;
 	}
-	for (uint32_t i = 0; i < count && refilled < freed / 8; i++) {
+	return freed;
+}
+
+uint64_t fragmentation_refill(struct lane *lane)
+{
+	static const struct sizes larger = {REFILL_LOW_BYTES, REFILL_HIGH_BYTES, 0};
+	uint32_t wanted = lane->workload->slots / REFILL_SHARE;
+	uint64_t refilled = 0;
+
+	for (uint32_t i = 0; i < lane->workload->slots && refilled < wanted; i++) {
 		if (lane->slots[i])
 			continue;
 		lane->slots[i] = alloc_written(draw_size(lane, &larger));
+		fill_block(lane, lane->slots[i]);
 		refilled++;
 	}
-	for (uint32_t i = 0; i < count; i++)
+	return refilled;
+}
+
+void fragmentation_live(const struct lane *lane, uint64_t *blocks, uint64_t *bytes)
+{
+	*blocks = *bytes = 0;
+	for (uint32_t i = 0; i < lane->workload->slots; i++) {
+		if (!lane->slots[i])
+			continue;
+		*blocks += 1;
+		*bytes += *(const uint64_t *)lane->slots[i]; /* alloc_written put it there */
+	}
+}
+
+void fragmentation_drop(struct lane *lane)
+{
+	for (uint32_t i = 0; i < lane->workload->slots; i++)
 		if (lane->slots[i])
 			allocator_free(lane->slots[i]);
-	return 2 * ((uint64_t)count + refilled);
+}
+
+static uint64_t fragmentation(struct lane *lane)
+{
+	uint64_t refilled;
+
+	fragmentation_fill(lane);
+	fragmentation_punch(lane);
+	refilled = fragmentation_refill(lane);
+	fragmentation_drop(lane);
+	return 2 * (lane->workload->slots + refilled);
 }
 
 /* ------------------------------------------------------------------ one allocates, the other frees
@@ -215,7 +268,7 @@ const struct workload workloads[] = {
 	 "400 k of 16 B-4 KiB, 3 of 4 freed at random, then 4-16 KiB",
 	 1,
 	 400000,
-	 {16, 4096, 8},
+	 {16, 4096, 0},
 	 NULL,
 	 fragmentation},
 	{"hand-over",

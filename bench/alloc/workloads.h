@@ -10,6 +10,7 @@
 #define MMVIZ_BENCH_WORKLOADS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +35,7 @@ struct lane {
 	_Alignas(64) uint64_t random;
 	const struct workload *workload;
 	unsigned index;
+	bool fills_blocks; /* write every byte, not only the first and the last word */
 	void **slots;
 	struct queue *queue;
 };
@@ -52,5 +54,13 @@ extern const struct workload workloads[];
 extern const unsigned workloads_count;
 
 const struct workload *workload_find(const char *name); /* NULL */
+
+/* The parts of the fragmentation workload, in their order; those that return something return the
+ * number of blocks. */
+void fragmentation_fill(struct lane *lane);
+uint64_t fragmentation_punch(struct lane *lane);  /* three of four, at random */
+uint64_t fragmentation_refill(struct lane *lane); /* larger sizes */
+void fragmentation_live(const struct lane *lane, uint64_t *blocks, uint64_t *bytes);
+void fragmentation_drop(struct lane *lane); /* everything */
 
 #endif

@@ -12,6 +12,7 @@
 
 #include "alloc/workloads.h"
 #include "contender.h"
+#include "instructions.h"
 #include "report.h"
 
 #define PEERS_MAX 4u
@@ -20,6 +21,8 @@ struct options {
 	const char *build;
 	const char *json_path;
 	const char *workload; /* NULL: all */
+	const char *only;     /* names of contenders; NULL: all */
+	bool counts_instructions;
 	unsigned runs;
 	double seconds;
 };
@@ -42,14 +45,20 @@ static struct contender contenders[CONTENDERS_MAX] = {
 	 .mode = "events",
 	 .probe = "alloc",
 	 .is_ours = true},
+	{.name = "preload",
+	 .program = "bench/alloc_malloc",
+	 .library = "libmmviz-preload.so",
+	 .is_ours = true,
+	 .is_built = true},
 	{.name = "glibc", .program = "bench/alloc_malloc"},
 	{.name = "mimalloc", .program = "bench/alloc_malloc", .library = "libmimalloc.so.2"},
 	{.name = "jemalloc", .program = "bench/alloc_malloc", .library = "libjemalloc.so.2"},
 	{.name = "tcmalloc",
 	 .program = "bench/alloc_malloc",
 	 .library = "libtcmalloc_minimal.so.4"},
+	{.name = "tcm-full", .program = "bench/alloc_malloc", .library = "libtcmalloc.so.4"},
 };
-static unsigned contenders_count = 9;
+static unsigned contenders_count = 11;
 
 /* ------------------------------------------------------------------ options */
 
@@ -94,6 +103,12 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 		if (!(options->seconds > 0 && options->seconds < 1000))
 			argp_error(state, "seconds '%s' is not from 0 to 1000", argument);
 		return 0;
+	case 'o':
+		options->only = argument;
+		return 0;
+	case 'i':
+		options->counts_instructions = true;
+		return 0;
 	case 'p':
 		add_peer(argument, state);
 		return 0;
@@ -108,6 +123,8 @@ static const struct argp_option option_list[] = {
 	{"workload", 'w', "NAME", 0, "this one only", 0},
 	{"runs", 'n', "N", 0, "of each figure (default 5)", 0},
 	{"seconds", 's', "S", 0, "of each run (default 0.25)", 0},
+	{"only", 'o', "NAME,...", 0, "these contenders only", 0},
+	{"instructions", 'i', 0, 0, "count instructions (callgrind) instead of time", 0},
 	{"peer", 'p', "NAME=PATH", 0, "one more allocator, a library to preload", 0},
 	{0},
 };
@@ -123,12 +140,27 @@ static const struct argp argp = {
 
 /* ------------------------------------------------------------------ measuring */
 
-static void drop_unavailable(const char *build)
+/* Is `name` in a list with commas? */
+static bool is_listed(const char *list, const char *name)
+{
+	size_t length = strlen(name);
+
+	for (const char *at = list; at; at = strchr(at, ',')) {
+		at += *at == ',';
+		if (strncmp(at, name, length) == 0 && (!at[length] || at[length] == ','))
+			return true;
+	}
+	return false;
+}
+
+static void drop_unavailable(const char *build, const char *only)
 {
 	unsigned kept = 0;
 	char reason[128];
 
 	for (unsigned i = 0; i < contenders_count; i++) {
+		if (only && !is_listed(only, contenders[i].name))
+			continue;
 		if (contender_prepare(&contenders[i], build, reason))
 			contenders[kept++] = contenders[i];
 		else
@@ -140,16 +172,19 @@ static void drop_unavailable(const char *build)
 /* Every contender once. 0 or -1. */
 static int measure_round(struct comparison *comparison, const struct options *options)
 {
+	char seconds[32];
 	int result = 0;
 
+	snprintf(seconds, sizeof(seconds), "%g", options->seconds);
 	for (unsigned w = 0; w < workloads_count; w++) {
 		if (options->workload && strcmp(options->workload, workloads[w].name) != 0)
 			continue;
 		for (unsigned i = 0; i < contenders_count; i++) {
 			struct figure *figure = &comparison->figures[w][i];
+			struct job job = {options->build, workloads[w].name, "--seconds", seconds,
+					  NULL};
 
-			if (contender_run(&contenders[i], options->build, workloads[w].name,
-					  options->seconds,
+			if (contender_run(&contenders[i], &job,
 					  &figure->samples[figure->samples_count]) == 0)
 				figure->samples_count++;
 			else
@@ -190,7 +225,12 @@ int main(int argc, char **argv)
 
 	comparison.command = command_line(argc, argv);
 	argp_parse(&argp, argc, argv, 0, NULL, &options);
-	drop_unavailable(options.build);
+	drop_unavailable(options.build, options.only);
+	if (options.counts_instructions)
+		return instructions_report(contenders, contenders_count, options.build,
+					   options.workload, stdout) == 0
+			       ? EXIT_SUCCESS
+			       : EXIT_FAILURE;
 	comparison.contenders = contenders;
 	comparison.contenders_count = contenders_count;
 	comparison.workloads_count = workloads_count;

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,7 @@
 
 /* ------------------------------------------------------------------ preparing */
 
-static bool find_library(struct contender *contender)
+static bool find_library(struct contender *contender, const char *build)
 {
 	static const char *const folders[] = {
 		"",
@@ -30,6 +31,12 @@ static bool find_library(struct contender *contender)
 		"/usr/local/lib/",
 	};
 
+	if (contender->is_built) {
+		char path[PATH_MAX];
+
+		snprintf(path, sizeof(path), "%s/%s", build, contender->library);
+		return realpath(path, contender->library_path);
+	}
 	for (unsigned i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
 		snprintf(contender->library_path, sizeof(contender->library_path), "%s%s",
 			 folders[i], contender->library);
@@ -54,9 +61,9 @@ bool contender_prepare(struct contender *contender, const char *build, char reas
 		snprintf(reason, 128, "%s/%s is not built", build, contender->program);
 		return false;
 	}
-	if (contender->library && !find_library(contender)) {
-		snprintf(reason, 128, "%.64s is not installed; `make deps` installs it",
-			 contender->library);
+	if (contender->library && !find_library(contender, build)) {
+		snprintf(reason, 128, "%.64s is not %s", contender->library,
+			 contender->is_built ? "built" : "installed; `make deps` installs it");
 		return false;
 	}
 	if (contender->mode && !is_executable(build, "mmviz-bpf")) {
@@ -86,7 +93,7 @@ static pid_t start(char *const arguments[], int out_fd, int error_fd)
 	posix_spawn_file_actions_adddup2(&actions, out_fd, STDOUT_FILENO);
 	if (error_fd >= 0)
 		posix_spawn_file_actions_adddup2(&actions, error_fd, STDERR_FILENO);
-	error = posix_spawn(&pid, arguments[0], &actions, NULL, arguments, environ);
+	error = posix_spawnp(&pid, arguments[0], &actions, NULL, arguments, environ);
 	posix_spawn_file_actions_destroy(&actions);
 	if (!error)
 		return pid;
@@ -94,16 +101,34 @@ static pid_t start(char *const arguments[], int out_fd, int error_fd)
 	return -1;
 }
 
-static pid_t start_workload(const struct contender *contender, const char *build,
-			    const char *workload, double seconds, int out_fd)
+/* [valgrind ...] PROGRAM HOW [AMOUNT] [--probe NAME] WORKLOAD */
+static pid_t start_workload(const struct contender *contender, const struct job *job, int out_fd)
 {
-	char program[PATH_MAX], seconds_text[32];
-	char *arguments[] = {program, (char *)workload, seconds_text, (char *)contender->probe,
-			     NULL};
+	char program[PATH_MAX], callgrind_file[PATH_MAX + 32];
+	char *arguments[12];
+	unsigned count = 0;
 	pid_t pid;
 
-	snprintf(program, sizeof(program), "%s/%s", build, contender->program);
-	snprintf(seconds_text, sizeof(seconds_text), "%g", seconds);
+	snprintf(program, sizeof(program), "%s/%s", job->build, contender->program);
+	if (job->callgrind_path) {
+		snprintf(callgrind_file, sizeof(callgrind_file), "--callgrind-out-file=%s",
+			 job->callgrind_path);
+		arguments[count++] = "valgrind";
+		arguments[count++] = "-q";
+		arguments[count++] = "--tool=callgrind";
+		arguments[count++] = "--toggle-collect=lane_steps_counted";
+		arguments[count++] = callgrind_file;
+	}
+	arguments[count++] = program;
+	arguments[count++] = (char *)job->how;
+	if (job->amount)
+		arguments[count++] = (char *)job->amount;
+	if (contender->probe) {
+		arguments[count++] = "--probe";
+		arguments[count++] = (char *)contender->probe;
+	}
+	arguments[count++] = (char *)job->workload;
+	arguments[count] = NULL;
 	if (contender->library)
 		setenv("LD_PRELOAD", contender->library_path, 1);
 	pid = start(arguments, out_fd, -1);
@@ -143,20 +168,67 @@ static int wait_for(pid_t pid)
 	return status;
 }
 
-static bool read_sample(int fd, struct sample *out)
+/* True: the process had the malloc that it was to have. */
+static bool is_allocator(const struct contender *contender, const char *path)
 {
-	FILE *file = fdopen(fd, "r");
-	unsigned long long operations;
-	bool is_whole = file && fscanf(file, "%llu %lf %lf %lf", &operations, &out->cpu_ns,
-				       &out->wall_ns, &out->peak_rss_bytes) == 4;
+	char wanted[PATH_MAX], found[PATH_MAX];
 
-	if (file)
-		fclose(file);
-	return is_whole;
+	if (!contender->library)
+		return true;
+	return realpath(contender->library_path, wanted) && realpath(path, found) &&
+	       strcmp(wanted, found) == 0;
 }
 
-int contender_run(const struct contender *contender, const char *build, const char *workload,
-		  double seconds, struct sample *out)
+static void store_value(struct sample *sample, const char *name, double value)
+{
+	static const struct {
+		const char *name;
+		size_t offset;
+	} fields[] = {
+#define FIELD(name) {#name, offsetof(struct sample, name)}
+		FIELD(operations),  FIELD(cpu_ns),	   FIELD(wall_ns),	  FIELD(cold_ns),
+		FIELD(live_blocks), FIELD(live_bytes),	   FIELD(refilled_bytes), FIELD(huge_bytes),
+		FIELD(freed_bytes), FIELD(returned_bytes), FIELD(lazy_bytes),	  FIELD(peak_bytes),
+#undef FIELD
+	};
+
+	for (unsigned i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		if (strcmp(fields[i].name, name) == 0)
+			*(double *)((char *)sample + fields[i].offset) = value;
+}
+
+/* Lines of a name and a number; the last names the allocator that did the work. */
+static bool read_sample(int fd, const struct contender *contender, struct sample *out)
+{
+	char name[32], value[PATH_MAX];
+	bool is_right = false;
+	FILE *file = fdopen(fd, "r");
+
+	memset(out, 0, sizeof(*out));
+	while (file && fscanf(file, "%31s %4095s", name, value) == 2) {
+		if (strcmp(name, "allocator") != 0) {
+			store_value(out, name, atof(value));
+			continue;
+		}
+		is_right = is_allocator(contender, value);
+		if (!is_right)
+			fprintf(stderr, "compare: %s: malloc came from %s\n", contender->name,
+				value);
+	}
+	if (file)
+		fclose(file);
+	return is_right;
+}
+
+static void tell_failure(const struct contender *contender, const struct job *job)
+{
+	fprintf(stderr, "compare: %s did not finish %s", contender->name, job->workload);
+	if (contender->mode)
+		fprintf(stderr, "; see %s/" COLLECTOR_LOG, job->build);
+	fputc('\n', stderr);
+}
+
+int contender_run(const struct contender *contender, const struct job *job, struct sample *out)
 {
 	pid_t target, collector = 0;
 	bool is_whole;
@@ -166,20 +238,19 @@ int contender_run(const struct contender *contender, const char *build, const ch
 		fprintf(stderr, "compare: cannot make a pipe: %s\n", strerror(errno));
 		return -1;
 	}
-	target = start_workload(contender, build, workload, seconds, pipe_fds[1]);
+	target = start_workload(contender, job, pipe_fds[1]);
 	close(pipe_fds[1]);
 	if (target > 0 && contender->mode)
-		collector = start_collector(contender, build, target);
-	is_whole = read_sample(pipe_fds[0], out);
+		collector = start_collector(contender, job->build, target);
+	is_whole = read_sample(pipe_fds[0], contender, out);
 	status = target > 0 ? wait_for(target) : -1;
 	if (collector > 0) {
 		kill(collector, SIGINT);
 		wait_for(collector);
 	}
-	if (is_whole && status == 0)
+	out->is_valid = is_whole && status == 0;
+	if (out->is_valid)
 		return 0;
-	fprintf(stderr, "compare: %s did not finish %s%s%s%s\n", contender->name, workload,
-		contender->mode ? "; see " : "", contender->mode ? build : "",
-		contender->mode ? "/" COLLECTOR_LOG : "");
+	tell_failure(contender, job);
 	return -1;
 }

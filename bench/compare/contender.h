@@ -16,20 +16,36 @@ struct contender {
 	const char *mode;    /* of the collector that is attached; NULL: nobody looks */
 	const char *probe;   /* that this mode listens to */
 	bool is_ours;
+	bool is_built; /* its library is in the build directory */
 	char library_path[PATH_MAX];
 };
 
+/* What is to be done, as arguments of bench_alloc. */
+struct job {
+	const char *build;
+	const char *workload;
+	const char *how;    /* "--seconds", "--operations", "--memory" */
+	const char *amount; /* NULL: `how` has none */
+	/* Count instructions, and keep callgrind's file here; NULL: run without. */
+	const char *callgrind_path;
+};
+
+/* What bench_alloc printed; what it did not print is 0. Times are for an allocation or a free. */
 struct sample {
-	double cpu_ns;	/* of CPU time per allocation or free */
+	bool is_valid;
+	double operations;
+	double cpu_ns;	/* of CPU time */
 	double wall_ns; /* of each thread's time, waiting for a CPU included */
-	double peak_rss_bytes;
+	double cold_ns; /* of CPU time, on fresh memory: page faults inside */
+	double live_blocks, live_bytes;
+	double refilled_bytes, huge_bytes, freed_bytes, returned_bytes, lazy_bytes; /* resident */
+	double peak_bytes;							    /* resident */
 };
 
 /* Can it run here? Finds its library. False: `reason` says what is missing. */
 bool contender_prepare(struct contender *contender, const char *build, char reason[128]);
 
 /* Run it once. 0, or -1 after a message. */
-int contender_run(const struct contender *contender, const char *build, const char *workload,
-		  double seconds, struct sample *out);
+int contender_run(const struct contender *contender, const struct job *job, struct sample *out);
 
 #endif

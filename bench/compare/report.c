@@ -24,7 +24,7 @@ void figure_summarise(struct figure *figure)
 	for (unsigned i = 0; i < count; i++) {
 		ns[i] = figure->samples[i].cpu_ns;
 		ratios[i] = figure->samples[i].wall_ns / figure->samples[i].cpu_ns;
-		bytes[i] = figure->samples[i].peak_rss_bytes;
+		bytes[i] = figure->samples[i].peak_bytes;
 	}
 	figure->median_ns = median(ns, count); /* sorts */
 	figure->best_ns = ns[0];
