@@ -148,7 +148,8 @@ E2E_NEEDS := $(B)/mmviz-bpf $(B)/server_sim $(B)/lua_arena
 .PHONY: test-e2e soak
 test-e2e: $(E2E_NEEDS) ## test the collector on real traffic: replica and walk equal, kills, lost events (root)
 	$(Q)BUILD=$(B) tests/e2e/run.sh
-soak: $(E2E_NEEDS) chaos ## the long form of test-e2e, about five minutes
+soak: $(E2E_NEEDS) chaos $(B)/tests/test_stress ## the long form of test-e2e and of the stress, about five minutes
+	$(Q)LONG=1 $(B)/tests/test_stress
 	$(Q)BUILD=$(B) LONG=1 tests/e2e/run.sh
 
 deps: ## install what is missing (Debian, Ubuntu, Fedora; named elsewhere)
@@ -242,7 +243,7 @@ test-model: $(MODEL_TESTS) ## test the replica and its views
 
 # ---------------------------------------------------------------- tests of the library, and all tests
 TEST_CFLAGS = $(CFLAGS_C) -D_GNU_SOURCE -Itests -Ilib
-LIB_TESTS := $(addprefix $(B)/tests/test_,extent_tree arena errors log heap registry inspect)
+LIB_TESTS := $(addprefix $(B)/tests/test_,extent_tree arena block errors log heap registry inspect stress)
 CXX_TESTS := $(B)/tests/test_cxx $(B)/tests/test_cxx_shared
 UNIT_TESTS = $(LIB_TESTS) $(CXX_TESTS) $(COLLECT_TESTS) $(MODEL_TESTS) $(SERVE_TESTS)
 
@@ -252,7 +253,7 @@ $(LIB_TESTS:=.o) $(addprefix $(B)/tests/,ops.o spy.o log_reader.o): $(B)/%.o: %.
 $(LIB_TESTS): %: %.o
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka -pthread
 $(LIB_TESTS): $(B)/libmmviz.a
-$(B)/tests/test_arena: $(B)/tests/ops.o
+$(B)/tests/test_arena $(B)/tests/test_block: $(B)/tests/ops.o
 $(B)/tests/test_log: $(addprefix $(B)/tests/,ops.o spy.o log_reader.o)
 $(B)/tests/test_cxx.o: tests/test_cxx.cpp
 	@mkdir -p $(@D)
@@ -285,7 +286,7 @@ chaos:
 
 # The library's tests under the sanitizers, each in a build of its own: build/asan, build/tsan (those with threads).
 ASAN_TESTS := $(LIB_TESTS:$(B)/%=$(B)/asan/%)
-TSAN_TESTS := $(addprefix $(B)/tsan/tests/test_,heap registry errors)
+TSAN_TESTS := $(addprefix $(B)/tsan/tests/test_,heap registry errors stress)
 ASAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 .PHONY: chaos unit-tests asan-tests tsan-tests objects format-check
 unit-tests: $(UNIT_TESTS)

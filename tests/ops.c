@@ -15,8 +15,7 @@
 
 #include <mmviz/abi.h>
 
-#define SLOTS	   256u
-#define TAGS	   12u
+#define SLOTS	   OPS_SLOTS
 #define HUGE_BYTES (48ULL << 20)
 
 struct slot {
@@ -32,9 +31,11 @@ struct slot {
 struct ops {
 	struct mmviz_arena *arena;
 	struct slot slots[SLOTS];
-	mmviz_tag tags[TAGS];
+	mmviz_tag tags[OPS_TAGS];
 	uint32_t check_every;
-	uint64_t count;
+	struct ops_counts counts;
+	size_t capacity_bytes;
+	const unsigned char *highest; /* end of the highest block there ever was */
 	char fault[256];
 };
 
@@ -47,7 +48,7 @@ __attribute__((format(printf, 2, 3))) static const char *fault(struct ops *ops, 
 {
 	va_list arguments;
 	int length = snprintf(ops->fault, sizeof(ops->fault),
-			      "operation %llu: ", (unsigned long long)ops->count);
+			      "operation %llu: ", (unsigned long long)ops->counts.operations);
 
 	va_start(arguments, format);
 	vsnprintf(ops->fault + length, sizeof(ops->fault) - (size_t)length, format, arguments);
@@ -61,7 +62,8 @@ __attribute__((format(printf, 2, 3))) static const char *fault(struct ops *ops, 
  * one. */
 static size_t next_marked(size_t at, size_t bytes)
 {
-	const size_t edge = 1024, stride = 4093;
+	const size_t edge = 1024;
+	size_t stride = bytes < (4u << 20) ? 4093 : bytes / 1024 | 1;
 
 	at++;
 	if (at < edge || at + edge >= bytes)
@@ -142,7 +144,10 @@ static const char *block_came(struct ops *ops, struct slot *slot)
 	error = overlap_check(ops, slot);
 	if (error)
 		return error;
-	slot->pattern = ops->count * 0x10001;
+	if (slot->block + slot->bytes > ops->highest)
+		ops->highest = slot->block + slot->bytes;
+	ops->counts.given++;
+	slot->pattern = ops->counts.operations * 0x10001;
 	pattern_write(slot);
 	return NULL;
 }
@@ -153,6 +158,7 @@ static const char *none_came(struct ops *ops, size_t bytes, size_t alignment)
 	int error = errno;
 	struct mmviz_stats stats;
 
+	ops->counts.refused++;
 	if (error != ENOMEM)
 		return fault(ops, "no block of %zu bytes, and errno is %d", bytes, error);
 	mmviz_arena_stats(ops->arena, &stats);
@@ -272,8 +278,8 @@ static size_t take_16(struct stream *stream)
 	return low | (size_t)take_byte(stream) << 8;
 }
 
-/* Mostly small; every class, both sides of every border, and now and then huge. */
-static size_t take_size(struct stream *stream)
+/* Mostly small; every class, both sides of every border, now and then huge or near the capacity. */
+static size_t take_size(const struct ops *ops, struct stream *stream)
 {
 	uint8_t kind = take_byte(stream);
 
@@ -288,7 +294,8 @@ static size_t take_size(struct stream *stream)
 	case 4:
 		return take_16(stream);
 	case 5:
-		return take_16(stream) * 32;
+		return kind >> 4 ? take_16(stream) * 32
+				 : ops->capacity_bytes / 256 * take_byte(stream);
 	case 6:
 		return kind >> 4 ? take_16(stream) : take_16(stream) * 1024 % HUGE_BYTES;
 	default:
@@ -296,9 +303,60 @@ static size_t take_size(struct stream *stream)
 	}
 }
 
-static struct slot *take_slot(struct ops *ops, struct stream *stream)
+/* Up to a fifth more or less than now, or some bytes. */
+static size_t take_near(size_t bytes, struct stream *stream)
 {
-	return &ops->slots[take_byte(stream) % SLOTS];
+	uint8_t change = take_byte(stream);
+	size_t step = (change & 64 ? bytes / 300 + 1 : 1) * (change & 63);
+
+	return change & 128 ? bytes + step : bytes - (step < bytes ? step : bytes);
+}
+
+static void take_allocation(const struct ops *ops, struct stream *stream, uint8_t kind,
+			    struct op *op)
+{
+	if (kind < 10) {
+		op->kind = OP_ALLOC;
+		op->tag = take_byte(stream) % OPS_TAGS;
+		op->bytes = take_size(ops, stream);
+	} else if (kind < 13) {
+		op->kind = OP_CALLOC;
+		op->tag = take_byte(stream) % OPS_TAGS;
+		op->count = take_byte(stream) % 40u;
+		op->bytes = take_size(ops, stream) % 65536;
+	} else if (kind < 16) {
+		op->kind = OP_ALIGNED;
+		op->tag = take_byte(stream) % OPS_TAGS;
+		op->alignment = (size_t)1 << take_byte(stream) % 22;
+		op->bytes = take_size(ops, stream);
+	} else {
+		op->kind = OP_LABELLED;
+		op->label_bytes = take_byte(stream) % 40;
+		op->bytes = take_size(ops, stream);
+	}
+}
+
+static struct op take_op(const struct ops *ops, struct stream *stream)
+{
+	uint8_t kind = take_byte(stream) % 32;
+	struct op op = {.kind = OP_FREE, .slot = take_byte(stream) % SLOTS};
+
+	if (kind < 19) {
+		take_allocation(ops, stream, kind, &op);
+	} else if (kind >= 26 && kind < 30) {
+		op.kind = OP_REALLOC;
+		op.tag = take_byte(stream) % OPS_TAGS;
+		op.bytes = kind == 26 ? take_near(ops->slots[op.slot].bytes, stream)
+				      : take_size(ops, stream);
+	} else if (kind == 30) {
+		op.kind = OP_FREE_MANY;
+		op.stride = 1 + take_byte(stream) % 7u;
+	} else if (kind == 31) {
+		op.kind = OP_RESET;
+		if (take_byte(stream) >= 16) /* rarely */
+			op.kind = OP_FREE;
+	}
+	return op;
 }
 
 /* ------------------------------------------------------------------ operations */
@@ -312,6 +370,7 @@ static const char *slot_free(struct ops *ops, struct slot *slot)
 	error = pattern_check(ops, slot, slot->bytes, slot->bytes);
 	mmviz_free(ops->arena, slot->block);
 	*slot = (struct slot){0};
+	ops->counts.frees++;
 	return error;
 }
 
@@ -324,79 +383,73 @@ static const char *slot_fill(struct ops *ops, struct slot *slot, const struct sl
 	return block_came(ops, slot);
 }
 
-static const char *op_alloc(struct ops *ops, struct slot *slot, struct stream *stream)
+static const char *op_alloc(struct ops *ops, struct slot *slot, const struct op *op)
 {
-	struct slot fresh = {.alignment = 16, .tag = ops->tags[take_byte(stream) % TAGS]};
+	struct slot fresh = {.alignment = 16, .tag = ops->tags[op->tag], .bytes = op->bytes};
 
-	fresh.bytes = take_size(stream);
-	fresh.block = mmviz_alloc(ops->arena, fresh.bytes, fresh.tag);
+	fresh.block = mmviz_alloc(ops->arena, op->bytes, fresh.tag);
 	return slot_fill(ops, slot, &fresh);
 }
 
-static const char *op_calloc(struct ops *ops, struct slot *slot, struct stream *stream)
+static const char *op_calloc(struct ops *ops, struct slot *slot, const struct op *op)
 {
-	struct slot fresh = {.alignment = 16, .tag = ops->tags[take_byte(stream) % TAGS]};
-	size_t count = take_byte(stream) % 40u, bytes = take_size(stream) % 65536;
+	struct slot fresh = {.alignment = 16, .tag = ops->tags[op->tag]};
 	const char *error;
 
-	fresh.bytes = count * bytes;
-	fresh.block = mmviz_calloc(ops->arena, count, bytes, fresh.tag);
+	fresh.bytes = op->count * op->bytes;
+	fresh.block = mmviz_calloc(ops->arena, op->count, op->bytes, fresh.tag);
 	error = fresh.block ? zero_check(ops, &fresh) : NULL;
+	ops->counts.zeroed_again += fresh.block && fresh.block < ops->highest;
 	return error ? error : slot_fill(ops, slot, &fresh);
 }
 
-static const char *op_aligned(struct ops *ops, struct slot *slot, struct stream *stream)
+static const char *op_aligned(struct ops *ops, struct slot *slot, const struct op *op)
 {
-	struct slot fresh = {.tag = ops->tags[take_byte(stream) % TAGS]};
+	struct slot fresh = {.tag = ops->tags[op->tag], .bytes = op->bytes};
 
-	fresh.alignment = (size_t)1 << take_byte(stream) % 22;
-	fresh.bytes = take_size(stream);
-	fresh.block = mmviz_alloc_aligned(ops->arena, fresh.alignment, fresh.bytes, fresh.tag);
-	if (fresh.alignment < 16)
-		fresh.alignment = 16;
+	fresh.alignment = op->alignment < 16 ? 16 : op->alignment;
+	fresh.block = mmviz_alloc_aligned(ops->arena, op->alignment, op->bytes, fresh.tag);
 	return slot_fill(ops, slot, &fresh);
 }
 
-static const char *op_labelled(struct ops *ops, struct slot *slot, struct stream *stream)
+static const char *op_labelled(struct ops *ops, struct slot *slot, const struct op *op)
 {
-	struct slot fresh = {.alignment = 16, .is_labelled = true};
+	struct slot fresh = {.alignment = 16, .is_labelled = true, .bytes = op->bytes};
 	char label[48];
 
-	snprintf(label, sizeof(label), "label-%0*u", (int)(take_byte(stream) % 40),
-		 (unsigned)ops->count);
+	snprintf(label, sizeof(label), "label-%0*u", (int)op->label_bytes,
+		 (unsigned)ops->counts.operations);
 	memcpy(fresh.label, label, strnlen(label, sizeof(fresh.label) - 1));
-	fresh.bytes = take_size(stream);
-	fresh.block = mmviz_alloc_labeled(ops->arena, fresh.bytes, label);
+	fresh.block = mmviz_alloc_labeled(ops->arena, op->bytes, label);
 	return slot_fill(ops, slot, &fresh);
 }
 
-static const char *op_realloc(struct ops *ops, struct slot *slot, struct stream *stream)
+static const char *op_realloc(struct ops *ops, struct slot *slot, const struct op *op)
 {
 	struct slot old = *slot, fresh = *slot;
-	mmviz_tag tag = ops->tags[take_byte(stream) % TAGS];
 	const char *error;
 
-	fresh.bytes = take_size(stream);
-	fresh.tag = tag ? tag : old.tag;
+	fresh.bytes = op->bytes;
+	fresh.tag = op->tag ? ops->tags[op->tag] : old.tag;
 	if (!old.block)
 		fresh.alignment = 16;
-	fresh.block = mmviz_realloc(ops->arena, old.block, fresh.bytes, tag);
+	fresh.block = mmviz_realloc(ops->arena, old.block, op->bytes, ops->tags[op->tag]);
 	if (!fresh.block) /* the old block is as it was: its pattern will be checked */
 		return none_came(ops, fresh.bytes, 16);
 	if (fresh.block != old.block && fresh.alignment > 64)
 		fresh.alignment = 64; /* as promised */
+	ops->counts.in_place += fresh.block == old.block;
+	ops->counts.moved += old.block && fresh.block != old.block;
 	fresh.pattern = old.pattern;
 	error = pattern_check(ops, &fresh, fresh.bytes, old.bytes);
 	return error ? error : slot_fill(ops, slot, &fresh);
 }
 
-/* Frees every so-maniest block: whole spans empty at once, or thin out. */
-static const char *op_free_many(struct ops *ops, struct stream *stream)
+static const char *op_free_many(struct ops *ops, const struct op *op)
 {
-	uint32_t at = take_byte(stream), stride = 1 + take_byte(stream) % 7u;
 	const char *error = NULL;
 
-	for (uint32_t i = at % stride; i < SLOTS && !error; i += stride)
+	for (uint32_t i = op->slot % op->stride; i < SLOTS && !error; i += op->stride)
 		error = slot_free(ops, &ops->slots[i]);
 	return error;
 }
@@ -405,32 +458,33 @@ static void op_reset(struct ops *ops)
 {
 	mmviz_arena_reset(ops->arena);
 	memset(ops->slots, 0, sizeof(ops->slots));
+	ops->counts.resets++;
 }
 
-/* An allocation into a full slot frees the old block first. */
-static const char *op_one(struct ops *ops, struct stream *stream)
+static const char *op_one(struct ops *ops, const struct op *op)
 {
-	uint8_t kind = take_byte(stream) % 32;
-	struct slot *slot = take_slot(ops, stream);
+	struct slot *slot = &ops->slots[op->slot];
 	const char *error = NULL;
 
-	if (kind >= 26 && kind < 30)
-		return op_realloc(ops, slot, stream);
-	if (kind == 30)
-		return op_free_many(ops, stream);
-	if (kind == 31) {
-		if (take_byte(stream) < 16)
-			op_reset(ops);
+	switch (op->kind) {
+	case OP_REALLOC:
+		return op_realloc(ops, slot, op);
+	case OP_FREE:
+		return slot_free(ops, slot);
+	case OP_FREE_MANY:
+		return op_free_many(ops, op);
+	case OP_RESET:
+		op_reset(ops);
 		return NULL;
+	default:
+		error = slot_free(ops, slot);
 	}
-	error = slot_free(ops, slot);
-	if (error || kind >= 19)
+	if (error)
 		return error;
-	if (kind < 10)
-		return op_alloc(ops, slot, stream);
-	if (kind < 13)
-		return op_calloc(ops, slot, stream);
-	return kind < 16 ? op_aligned(ops, slot, stream) : op_labelled(ops, slot, stream);
+	return op->kind == OP_ALLOC	? op_alloc(ops, slot, op)
+	       : op->kind == OP_CALLOC	? op_calloc(ops, slot, op)
+	       : op->kind == OP_ALIGNED ? op_aligned(ops, slot, op)
+					: op_labelled(ops, slot, op);
 }
 
 /* ------------------------------------------------------------------ public */
@@ -444,7 +498,8 @@ struct ops *ops_create(struct mmviz_arena *arena, uint32_t check_every)
 		return NULL;
 	ops->arena = arena;
 	ops->check_every = check_every;
-	for (uint32_t i = 1; i < TAGS; i++) { /* the first is "untagged" */
+	ops->capacity_bytes = ((const struct mmviz_arena_head *)arena)->capacity_bytes;
+	for (uint32_t i = 1; i < OPS_TAGS; i++) { /* the first is "untagged" */
 		snprintf(name, sizeof(name), "tag %u", i);
 		ops->tags[i] = mmviz_tag_intern(name);
 	}
@@ -456,16 +511,25 @@ void ops_destroy(struct ops *ops)
 	free(ops);
 }
 
+const char *ops_do(struct ops *ops, const struct op *op)
+{
+	const char *error = op_one(ops, op);
+
+	ops->counts.operations++;
+	if (!error && ops->counts.operations % ops->check_every == 0)
+		error = ops_check(ops);
+	return error;
+}
+
 const char *ops_run(struct ops *ops, const uint8_t *stream_bytes, size_t bytes)
 {
 	struct stream stream = {stream_bytes, stream_bytes + bytes};
 	const char *error = NULL;
 
 	while (stream.at < stream.end && !error) {
-		error = op_one(ops, &stream);
-		ops->count++;
-		if (!error && ops->count % ops->check_every == 0)
-			error = ops_check(ops);
+		struct op op = take_op(ops, &stream);
+
+		error = ops_do(ops, &op);
 	}
 	return error ? error : ops_check(ops);
 }
@@ -488,5 +552,10 @@ const char *ops_finish(struct ops *ops)
 
 uint64_t ops_count(const struct ops *ops)
 {
-	return ops->count;
+	return ops->counts.operations;
+}
+
+struct ops_counts ops_counts(const struct ops *ops)
+{
+	return ops->counts;
 }

@@ -19,7 +19,41 @@
 
 #include <mmviz/mmviz.h>
 
-#define OPS_BYTES_MAX 8u /* an operation is 1 to 8 bytes of a stream */
+#define OPS_BYTES_MAX 8u   /* an operation is 1 to 8 bytes of a stream */
+#define OPS_SLOTS     256u /* blocks held at one time */
+#define OPS_TAGS      12u
+
+enum op_kind {
+	OP_ALLOC,
+	OP_CALLOC,
+	OP_ALIGNED,
+	OP_LABELLED,
+	OP_REALLOC,
+	OP_FREE,
+	OP_FREE_MANY, /* slot, slot + stride, ...: whole spans empty at once, or thin out */
+	OP_RESET,
+};
+
+/* One operation. An allocation into a full slot frees the old block first. */
+struct op {
+	enum op_kind kind;
+	uint32_t slot;	 /* below OPS_SLOTS */
+	uint32_t stride; /* FREE_MANY */
+	uint32_t tag;	 /* below OPS_TAGS; 0: untagged */
+	uint32_t label_bytes;
+	size_t count; /* CALLOC: of `bytes` each */
+	size_t bytes;
+	size_t alignment; /* ALIGNED */
+};
+
+/* What happened so far: a test that wants to have seen something can tell. */
+struct ops_counts {
+	uint64_t operations;
+	uint64_t given, refused;  /* allocations, by any way */
+	uint64_t in_place, moved; /* reallocations of a block */
+	uint64_t zeroed_again;	  /* callocs in memory that was a block before */
+	uint64_t frees, resets;
+};
 
 struct ops;
 
@@ -28,6 +62,8 @@ struct ops;
 struct ops *ops_create(struct mmviz_arena *arena, uint32_t check_every);
 void ops_destroy(struct ops *ops);
 
+/* Carry out one operation, and check everything if it is time. */
+const char *ops_do(struct ops *ops, const struct op *op);
 /* Decode and carry out the whole stream; bytes that it lacks at the end are 0. */
 const char *ops_run(struct ops *ops, const uint8_t *stream, size_t bytes);
 /* Free what is left, in a scattered order, and check that the arena holds nothing. */
@@ -36,5 +72,6 @@ const char *ops_finish(struct ops *ops);
 const char *ops_check(struct ops *ops);
 
 uint64_t ops_count(const struct ops *ops); /* operations carried out */
+struct ops_counts ops_counts(const struct ops *ops);
 
 #endif

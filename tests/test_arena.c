@@ -11,30 +11,8 @@
 #include <mmviz/abi.h>
 #include <mmviz/mmviz.h>
 
+#include "arenas.h"
 #include "ops.h"
-
-static struct mmviz_arena *arena_of(size_t capacity_bytes, unsigned flags, void *memory)
-{
-	struct mmviz_arena_options options = {
-		.options_bytes = sizeof(options),
-		.name = "test",
-		.capacity_bytes = capacity_bytes,
-		.memory = memory,
-		.flags = flags,
-	};
-	struct mmviz_arena *arena = mmviz_arena_create_with(&options);
-
-	assert_non_null(arena);
-	return arena;
-}
-
-static struct mmviz_stats stats_of(struct mmviz_arena *arena)
-{
-	struct mmviz_stats stats;
-
-	assert_int_equal(mmviz_arena_stats(arena, &stats), 0);
-	return stats;
-}
 
 /* ------------------------------------------------------------------ random operations */
 
@@ -55,6 +33,14 @@ static void run_random(struct mmviz_arena *arena, uint64_t seed, uint32_t operat
 		fault = ops_finish(ops);
 	if (fault)
 		fail_msg("%s", fault);
+	/* All of it was really done; in a small arena there is not always room for it. */
+	assert_true(ops_counts(ops).given > operations / 30);
+	if (arena_stats(arena).capacity_bytes > (2u << 20)) {
+		assert_true(ops_counts(ops).in_place > operations / 3000);
+		assert_true(ops_counts(ops).moved > operations / 3000);
+		assert_true(ops_counts(ops).zeroed_again > operations / 3000);
+		assert_true(ops_counts(ops).resets > 0);
+	}
 	ops_destroy(ops);
 	mmviz_arena_destroy(arena);
 }
@@ -151,12 +137,12 @@ static void test_memory_is_used_again(void **state)
 		for (int i = 0; i < 64; i++)
 			assert_non_null(blocks[i] = mmviz_alloc(arena, (size_t)i * i * 20, 0));
 		if (round == 0)
-			committed = stats_of(arena).committed_bytes;
+			committed = arena_stats(arena).committed_bytes;
 		for (int i = 0; i < 64; i++)
 			mmviz_free(arena, blocks[(i * 29 + round) % 64]);
 	}
-	assert_int_equal(stats_of(arena).committed_bytes, committed);
-	assert_int_equal(stats_of(arena).live_blocks, 0);
+	assert_int_equal(arena_stats(arena).committed_bytes, committed);
+	assert_int_equal(arena_stats(arena).live_blocks, 0);
 	assert_whole(arena);
 	mmviz_arena_destroy(arena);
 }
@@ -169,7 +155,7 @@ static void test_reset_frees_everything(void **state)
 	(void)state;
 	mmviz_free(arena, mmviz_alloc(arena, 1, 0)); /* this thread's heap is there */
 	mmviz_arena_reset(arena);
-	fresh = stats_of(arena);
+	fresh = arena_stats(arena);
 	for (int round = 0; round < 5; round++) {
 		for (size_t i = 0; i < 2000; i++)
 			assert_non_null(mmviz_alloc(arena, i, 0));
@@ -177,7 +163,7 @@ static void test_reset_frees_everything(void **state)
 		assert_non_null(mmviz_alloc_aligned(arena, 1 << 16, 500, 0));
 		mmviz_arena_reset(arena);
 		assert_whole(arena);
-		after = stats_of(arena);
+		after = arena_stats(arena);
 		assert_int_equal(after.live_blocks, 0);
 		assert_int_equal(after.cached_bytes, 0);
 		assert_int_equal(after.free_bytes, fresh.free_bytes);
@@ -195,7 +181,7 @@ static void test_capacity_is_really_there(void **state)
 
 	(void)state;
 	mmviz_free(arena, mmviz_alloc(arena, 200000, 0));
-	largest = stats_of(arena).largest_free_bytes;
+	largest = arena_stats(arena).largest_free_bytes;
 	assert_true(largest > (31u << 20));
 	block = mmviz_alloc(arena, largest - 4096, 0);
 	assert_non_null(block);
@@ -218,7 +204,7 @@ static void test_large_blocks_grow_in_place(void **state)
 	assert_int_equal(same[99999], 7);
 	same = mmviz_realloc(arena, block, 100000, 0);
 	assert_ptr_equal(same, block);
-	assert_int_equal(stats_of(arena).live_bytes, 100000);
+	assert_int_equal(arena_stats(arena).live_bytes, 100000);
 	assert_whole(arena);
 	mmviz_arena_destroy(arena);
 }

@@ -18,16 +18,10 @@
 #include <mmviz/abi.h>
 #include <mmviz/mmviz.h>
 
+#include "arenas.h"
 #include "worker.h"
 
 #define CAPACITY_BYTES (256u << 20)
-
-/* Sanitizers run everything ten times slower. */
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define LESS 10
-#else
-#define LESS 1
-#endif
 
 static struct mmviz_arena *arena;
 
@@ -174,6 +168,88 @@ static void test_threads_that_die_are_followed_by_others(void **state)
 	assert_whole(arena);
 	assert_int_equal(stats().live_blocks, 0);
 	assert_true(stats().heaps <= 7); /* heaps are adopted, not made anew */
+}
+
+/* ------------------------------------------------------------------ producers and consumers */
+
+#define BELT 256u
+
+/* Parcels go around on a belt: producers lay them down, consumers take them. */
+static struct belt {
+	_Atomic(struct parcel *) places[BELT];
+	atomic_uint laid, taken;
+	uint64_t seed;
+	atomic_uint next_thread;
+} belt;
+
+/* Lays down some parcels and dies; those that find no room on the belt are freed here. */
+static void *producer(void *argument)
+{
+	struct random random = {belt.seed + atomic_fetch_add(&belt.next_thread, 1)};
+
+	(void)argument;
+	for (int i = 0; i < 3000; i++) {
+		struct parcel *parcel = parcel_new(parcel_size(&random), random_next(&random)),
+			      *lost = atomic_exchange(&belt.places[random_below(&random, BELT)],
+						      parcel);
+
+		if (lost)
+			parcel_open(lost);
+		atomic_fetch_add(&belt.laid, 1);
+	}
+	return NULL;
+}
+
+/* Takes parcels, keeps a few, lays those down again when it dies. */
+static void *consumer(void *argument)
+{
+	struct random random = {belt.seed + atomic_fetch_add(&belt.next_thread, 1)};
+	struct parcel *kept[32] = {0};
+
+	(void)argument;
+	for (int i = 0; i < 6000; i++) {
+		struct parcel **slot = &kept[random_below(&random, 32)];
+
+		if (*slot)
+			parcel_open(*slot);
+		*slot = atomic_exchange(&belt.places[random_below(&random, BELT)], NULL);
+		atomic_fetch_add(&belt.taken, *slot != NULL);
+	}
+	for (int i = 0; i < 32; i++) {
+		struct parcel *lost = kept[i];
+
+		if (lost)
+			lost = atomic_exchange(&belt.places[random_below(&random, BELT)], lost);
+		if (lost)
+			parcel_open(lost);
+	}
+	return NULL;
+}
+
+static void test_producers_and_consumers_die_and_are_replaced(void **state)
+{
+	uint32_t wanted = 200000 / LESS;
+	void *(*const mains[])(void *) = {producer, consumer, producer, consumer, producer};
+	pthread_t threads[5];
+
+	(void)state;
+	belt.seed = random_seed();
+	for (int i = 0; i < 5; i++)
+		must(pthread_create(&threads[i], NULL, mains[i], NULL) == 0);
+	for (int i = 0; atomic_load(&belt.laid) < wanted; i = (i + 1) % 5) {
+		pthread_join(threads[i], NULL);
+		must(pthread_create(&threads[i], NULL, mains[i], NULL) == 0);
+	}
+	for (int i = 0; i < 5; i++)
+		pthread_join(threads[i], NULL);
+	assert_true(atomic_load(&belt.taken) > wanted / 20);
+	assert_whole(arena);
+	for (uint32_t i = 0; i < BELT; i++)
+		if (belt.places[i])
+			parcel_open(atomic_exchange(&belt.places[i], NULL));
+	assert_whole(arena);
+	assert_int_equal(stats().live_blocks, 0);
+	assert_true(stats().heaps <= 7);
 }
 
 /* ------------------------------------------------------------------ adoption */
@@ -348,6 +424,114 @@ static void test_threads_compete_for_the_last_memory(void **state)
 	assert_int_equal(now.live_blocks, 0);
 	assert_non_null(mmviz_alloc(tight, 1u << 20, 0));
 	mmviz_arena_destroy(tight);
+}
+
+/* ------------------------------------------------------------------ filled by many threads */
+
+#define FILLERS 6
+
+/* Fills the arena together with others, to the last byte. */
+struct filler {
+	pthread_t thread;
+	size_t bytes;
+	struct filler *next; /* whose blocks it frees */
+	size_t count;
+	void *blocks[60000];
+};
+static struct filler fillers[FILLERS];
+static pthread_barrier_t step;
+
+static void *filler_main(void *argument)
+{
+	struct filler *filler = argument, *next = filler->next;
+
+	mmviz_free(tight, mmviz_alloc(tight, filler->bytes, 0));
+	pthread_barrier_wait(&step); /* all heaps are there */
+	pthread_barrier_wait(&step); /* and measured */
+	for (int round = 0; round < 3; round++) {
+		errno = 0;
+		filler->count = 0;
+		while (filler->count < 60000 &&
+		       (filler->blocks[filler->count] = mmviz_alloc(tight, filler->bytes, 0)))
+			*(char *)filler->blocks[filler->count++] = 1;
+		must(filler->count == 60000 || errno == ENOMEM);
+		pthread_barrier_wait(&step); /* full, checked */
+		pthread_barrier_wait(&step);
+		while (next->count)
+			mmviz_free(tight, next->blocks[--next->count]);
+		pthread_barrier_wait(&step); /* empty, checked */
+		pthread_barrier_wait(&step);
+	}
+	return NULL;
+}
+
+/* All threads rest at a barrier meanwhile. `held`: whether the fillers hold blocks. */
+static void look_at_tight(bool held)
+{
+	pthread_barrier_wait(&step);
+	if (mmviz_arena_check(tight))
+		fail_msg("%s", mmviz_check_message());
+	if (held)
+		assert_true(arena_stats(tight).live_blocks > FILLERS);
+	else
+		assert_int_equal(arena_stats(tight).live_blocks, 0);
+	pthread_barrier_wait(&step);
+}
+
+static void fill_together(size_t capacity_bytes, size_t first_bytes, size_t more_bytes)
+{
+	size_t largest;
+
+	tight = mmviz_arena_create("tight", capacity_bytes);
+	pthread_barrier_init(&step, NULL, FILLERS + 1);
+	for (uint32_t i = 0; i < FILLERS; i++) {
+		fillers[i].bytes = first_bytes + i * more_bytes;
+		fillers[i].next = &fillers[(i + 1) % FILLERS];
+		must(pthread_create(&fillers[i].thread, NULL, filler_main, &fillers[i]) == 0);
+	}
+	pthread_barrier_wait(&step);
+	mmviz_arena_reset(tight);
+	largest = arena_largest_block(tight);
+	pthread_barrier_wait(&step);
+	for (int round = 0; round < 3; round++) {
+		look_at_tight(true);
+		look_at_tight(false);
+	}
+	for (int i = 0; i < FILLERS; i++)
+		pthread_join(fillers[i].thread, NULL);
+	if (getenv("PENDING"))
+		assert_int_equal(arena_largest_block(tight), largest);
+	if (mmviz_arena_check(tight))
+		fail_msg("%s", mmviz_check_message());
+	mmviz_arena_destroy(tight);
+}
+
+static void test_many_threads_exhaust_an_arena_with_small_blocks(void **state)
+{
+	(void)state;
+	fill_together(2u << 20, 16, 40);
+	fill_together(16u << 20, 100, 200);
+}
+
+static void test_many_threads_exhaust_an_arena_with_medium_blocks(void **state)
+{
+	(void)state;
+	fill_together(8u << 20, 2000, 3000);
+	fill_together(80u << 20, 5000, 5000);
+}
+
+static void test_many_threads_exhaust_an_arena_with_large_blocks(void **state)
+{
+	(void)state;
+	fill_together(8u << 20, 40000, 30000);
+	fill_together(64u << 20, 70000, 300000);
+}
+
+static void test_many_threads_exhaust_an_arena_with_blocks_of_all_sizes(void **state)
+{
+	(void)state;
+	fill_together(4u << 20, 16, 13000);
+	fill_together(128u << 20, 60, 20000);
 }
 
 /* ------------------------------------------------------------------ many threads, many arenas */
@@ -593,6 +777,81 @@ static void test_a_child_of_a_quiet_program_is_whole(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* Threads that rest while the world is copied: everything of theirs is whole in the child. */
+static struct resting {
+	pthread_t thread;
+	struct parcel *parcels[600];
+} resting[4];
+static pthread_barrier_t copied;
+
+/* Holds a third, has freed a third, has freed a third of its neighbour's. */
+static void *rest(void *argument)
+{
+	struct resting *mine = argument, *other = &resting[(size_t)(mine - resting + 1) % 4];
+	struct random random = {belt.seed + (uint64_t)(mine - resting)};
+
+	for (int i = 0; i < 600; i++)
+		mine->parcels[i] = parcel_new(parcel_size(&random), random_next(&random));
+	pthread_barrier_wait(&copied);
+	for (int i = 0; i < 600; i += 3) {
+		parcel_open(mine->parcels[i]);
+		parcel_open(other->parcels[i + 1]);
+	}
+	pthread_barrier_wait(&copied);
+	pthread_barrier_wait(&copied); /* the world is copied here, and the child at work */
+	for (int i = 2; i < 600; i += 3)
+		parcel_open(mine->parcels[i]);
+	return NULL;
+}
+
+/* In the child: frees what the threads held that are not here, and uses the arena. */
+static void child_of_resting_threads(void)
+{
+	struct random random = {belt.seed};
+
+	alarm(60);
+	must(mmviz_arena_check(arena) == 0);
+	must(stats().live_blocks == 800);
+	for (int thread = 0; thread < 4; thread++)
+		for (int i = 2; i < 600; i += 3)
+			parcel_open(resting[thread].parcels[i]);
+	must(mmviz_arena_check(arena) == 0);
+	must(stats().live_blocks == 0);
+	for (int i = 0; i < 20000 / LESS; i++)
+		parcel_open(parcel_new(parcel_size(&random), random_next(&random)));
+	must(mmviz_arena_check(arena) == 0);
+	_exit(0);
+}
+
+static void test_a_child_is_whole_where_threads_rested(void **state)
+{
+	int status[3];
+	pid_t children[3];
+
+	(void)state;
+	belt.seed = random_seed();
+	pthread_barrier_init(&copied, NULL, 5);
+	for (int i = 0; i < 4; i++)
+		must(pthread_create(&resting[i].thread, NULL, rest, &resting[i]) == 0);
+	pthread_barrier_wait(&copied);
+	pthread_barrier_wait(&copied);
+	assert_whole(arena);
+	for (int i = 0; i < 3; i++) {
+		children[i] = fork();
+		if (children[i] == 0)
+			child_of_resting_threads();
+	}
+	pthread_barrier_wait(&copied);
+	for (int i = 0; i < 4; i++)
+		pthread_join(resting[i].thread, NULL);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(waitpid(children[i], &status[i], 0), children[i]);
+		assert_int_equal(status[i], 0);
+	}
+	assert_whole(arena);
+	assert_int_equal(stats().live_blocks, 0);
+}
+
 #define heap_test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -600,17 +859,23 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		heap_test(test_threads_swap_blocks),
 		heap_test(test_threads_that_die_are_followed_by_others),
+		heap_test(test_producers_and_consumers_die_and_are_replaced),
 		heap_test(test_a_heap_is_adopted_with_everything_in_it),
 		heap_test(test_returned_blocks_are_reclaimed),
 		heap_test(test_a_thread_may_only_free),
 		heap_test(test_a_thread_without_a_heap_can_free),
 		heap_test(test_threads_compete_for_the_last_memory),
+		heap_test(test_many_threads_exhaust_an_arena_with_small_blocks),
+		heap_test(test_many_threads_exhaust_an_arena_with_medium_blocks),
+		heap_test(test_many_threads_exhaust_an_arena_with_large_blocks),
+		heap_test(test_many_threads_exhaust_an_arena_with_blocks_of_all_sizes),
 		heap_test(test_hundreds_of_threads),
 		heap_test(test_256_arenas_and_not_one_more),
 		heap_test(test_arenas_are_destroyed_under_living_threads),
 		heap_test(test_blocks_are_freed_by_late_destructors),
 		heap_test(test_fork_in_a_threaded_program),
 		heap_test(test_a_child_of_a_quiet_program_is_whole),
+		heap_test(test_a_child_is_whole_where_threads_rested),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,6 +19,7 @@ static struct mmviz_arena *arena_by(uint8_t kind)
 {
 	static const size_t capacities[] = {64u << 10, 1u << 20, 6u << 20, 128u << 20};
 	static const unsigned flags[] = {0, MMVIZ_GUARD_BYTES, MMVIZ_SINGLE_THREADED, 0};
+	static unsigned char memory[8u << 20];
 	struct mmviz_arena_options options = {
 		.options_bytes = sizeof(options),
 		.name = "fuzz",
@@ -26,6 +27,9 @@ static struct mmviz_arena *arena_by(uint8_t kind)
 		.flags = flags[kind >> 2 & 3],
 	};
 
+	/* Memory of our own, crooked, and full of what the stream before left there. */
+	if (kind & 16 && options.capacity_bytes < sizeof(memory) - 256)
+		options.memory = memory + (kind >> 5) * 24;
 	return mmviz_arena_create_with(&options);
 }
 
