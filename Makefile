@@ -17,7 +17,7 @@ OPT      ?= -O2 -g
 WERROR   ?= $(if $(CI),-Werror)
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla $(WERROR)
 CFLAGS_C := -std=gnu11 $(OPT) $(WARN) -fno-omit-frame-pointer -MMD -MP -Ilib/include
-LIB_CFLAGS  := $(CFLAGS_C) -momit-leaf-frame-pointer -Wconversion -Ilib -fPIC -fvisibility=hidden
+LIB_CFLAGS  := $(CFLAGS_C) -momit-leaf-frame-pointer -Wconversion -Ilib -fPIC -fvisibility=hidden -ftls-model=initial-exec
 USER_CFLAGS = $(CFLAGS_C) -Iuser -Ibpf -I$(B)/gen
 BPF_CFLAGS  := -target bpf -O2 -g -Wall -Wextra -Wno-unused-parameter $(WERROR) -Ivmlinux -Ilib/include -I/usr/include/$(shell $(CC) -print-multiarch) -D__TARGET_ARCH_x86
 
@@ -45,13 +45,15 @@ LIB_SRC += lib/chaos.c
 CFLAGS  += -DMMVIZ_CHAOS
 endif
 
+PRELOAD_SRC := lib/preload.c lib/preload_arenas.c lib/preload_cxx.c lib/preload_run.c
+PRELOAD_OBJ := $(PRELOAD_SRC:%.c=$(B)/%.o)
 LIB_OBJ  := $(LIB_SRC:%.c=$(B)/%.o)
 USER_OBJ := $(USER_SRC:%.c=$(B)/%.o)
 
-all: $(B)/libmmviz.a $(B)/libmmviz.so $(B)/mmviz-bpf $(B)/server_sim ## build the libraries, the collector and the simulator (default)
+all: $(B)/libmmviz.a $(B)/libmmviz.so $(B)/libmmviz-preload.so $(B)/mmviz-bpf $(B)/server_sim ## build the libraries, the collector and the simulator (default)
 
 # ---------------------------------------------------------------- library
-$(LIB_OBJ): $(B)/%.o: %.c
+$(LIB_OBJ) $(PRELOAD_OBJ): $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(LIB_CFLAGS) $(CFLAGS) -c -o $@ $<
 
@@ -59,6 +61,13 @@ $(B)/libmmviz.a: $(LIB_OBJ)
 	$(call say,AR,$@)rm -f $@; ar rcs $@ $^
 $(B)/libmmviz.so: $(LIB_OBJ)
 	$(call say,LD,$@)$(CC) -shared -Wl,-soname,libmmviz.so.1 -Wl,-z,defs $(LDFLAGS) -o $@ $^ -pthread
+# malloc for programs that know nothing of mmviz. No builtins: its functions are what they would become. Its names
+# are bound to itself (-Bsymbolic), but for the C++ operators that a program may replace (preload.dynamic).
+$(PRELOAD_OBJ): LIB_CFLAGS += -fno-builtin -fsemantic-interposition
+PRELOAD_LINK := -Wl,-z,defs,-z,now,-z,initfirst,-z,nodelete,-Bsymbolic
+$(B)/libmmviz-preload.so: $(LIB_OBJ) $(PRELOAD_OBJ) lib/preload.map lib/preload.dynamic
+	$(call say,LD,$@)$(CC) -shared $(PRELOAD_LINK) -Wl,--version-script=lib/preload.map,--dynamic-list=lib/preload.dynamic \
+		$(LDFLAGS) -o $@ $(LIB_OBJ) $(PRELOAD_OBJ) -pthread -ldl
 
 # ---------------------------------------------------------------- BPF
 $(B)/gen/mmviz.bpf.o: bpf/mmviz.bpf.c
@@ -290,7 +299,7 @@ TSAN_TESTS := $(addprefix $(B)/tsan/tests/test_,heap registry errors stress)
 ASAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 .PHONY: chaos unit-tests asan-tests tsan-tests objects format-check
 unit-tests: $(UNIT_TESTS)
-objects: $(LIB_OBJ) $(USER_OBJ)
+objects: $(LIB_OBJ) $(PRELOAD_OBJ) $(USER_OBJ)
 asan-tests:
 	$(Q)$(MAKE) --no-print-directory B=$(B)/asan OPT='-O1 -g' CFLAGS='$(ASAN_FLAGS)' LDFLAGS='$(ASAN_FLAGS)' $(ASAN_TESTS)
 tsan-tests:

@@ -37,12 +37,13 @@ int os_commit(void *address, size_t bytes)
 	return mprotect(address, bytes, PROT_READ | PROT_WRITE) ? -errno : 0;
 }
 
-void os_purge(void *address, size_t bytes)
+int os_purge(void *address, size_t bytes)
 {
-	int saved = errno; /* freeing leaves errno alone */
+	int saved = errno, error; /* freeing leaves errno alone */
 
-	madvise(address, bytes, MADV_DONTNEED);
+	error = madvise(address, bytes, MADV_DONTNEED) ? -errno : 0;
 	errno = saved;
+	return error;
 }
 
 void os_huge_pages(void *address, size_t bytes)

@@ -16,8 +16,9 @@
 void *os_reserve(size_t bytes, size_t alignment);
 /* Make reserved pages readable and writable. 0 or -errno. */
 int os_commit(void *address, size_t bytes);
-/* Let the contents go: the pages read as zero, and the memory is the system's again. */
-void os_purge(void *address, size_t bytes);
+/* Let the contents go: the pages read as zero, and the memory is the system's again. 0, or -errno:
+ * nothing was let go. */
+int os_purge(void *address, size_t bytes);
 void os_huge_pages(void *address, size_t bytes);
 void os_release(void *address, size_t bytes);
 

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/* preload_arenas.c - see preload.h. */
+#define _GNU_SOURCE
+#include "preload.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define SLACK_BYTES    (4u << 20) /* an arena's own needs, and rounding */
+#define CAPACITY_UNIT  (2u << 20)
+#define DECIMAL_DIGITS 10
+
+struct preload preload;
+
+struct mmviz_arena *preload_arena_of(const void *block)
+{
+	struct mmviz_arena *arena;
+
+	for (unsigned number = 0; (arena = preload_arena(number)); number++)
+		if (preload_arena_holds(arena, block))
+			return arena;
+	return NULL;
+}
+
+/* ------------------------------------------------------------------ how much */
+
+/* Address space that the process has taken already; the first number in statm, in pages. */
+static size_t taken_bytes(void)
+{
+	char text[64];
+	ssize_t length;
+	size_t pages = 0;
+	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return 0;
+	length = read(fd, text, sizeof(text));
+	close(fd);
+	for (ssize_t i = 0; i < length && text[i] >= '0' && text[i] <= '9'; i++)
+		pages = pages * DECIMAL_DIGITS + (size_t)(text[i] - '0');
+	return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Half of what a limited process still has: the rest is for its stacks, files and next arenas. */
+static size_t allowed_bytes(void)
+{
+	size_t allowed = MMVIZ_CAPACITY_MAX_BYTES, taken;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_DATA, &limit) == 0 && limit.rlim_cur < allowed)
+		allowed = limit.rlim_cur;
+	if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+		return allowed;
+	taken = taken_bytes();
+	if (limit.rlim_cur <= taken)
+		return 0;
+	return (limit.rlim_cur - taken) / 2 < allowed ? (limit.rlim_cur - taken) / 2 : allowed;
+}
+
+/* ------------------------------------------------------------------ one more */
+
+static void make_name(unsigned number, char name[static 16])
+{
+	char *end = stpcpy(name, "malloc");
+
+	if (number == 0)
+		return;
+	*end++ = ' ';
+	if (number + 1 >= DECIMAL_DIGITS)
+		*end++ = (char)('0' + (number + 1) / DECIMAL_DIGITS);
+	*end++ = (char)('0' + (number + 1) % DECIMAL_DIGITS);
+	*end = '\0';
+}
+
+/* The largest arena that can be had, if that is large enough. */
+static struct mmviz_arena *create(unsigned number, size_t bytes)
+{
+	size_t capacity = allowed_bytes(), least;
+	struct mmviz_arena *arena = NULL;
+	char name[16];
+
+	if (bytes > MMVIZ_CAPACITY_MAX_BYTES - SLACK_BYTES)
+		return NULL;
+	make_name(number, name);
+	least = bytes + SLACK_BYTES;
+	if (capacity < least && least - capacity <= capacity)
+		capacity = least; /* more than half, but there */
+	for (; !arena && capacity >= least; capacity /= 2)
+		arena = mmviz_arena_create(name, capacity & ~(size_t)(CAPACITY_UNIT - 1));
+	return arena;
+}
+
+bool preload_grow(unsigned number, size_t bytes)
+{
+	struct mmviz_arena *arena, *expected = NULL;
+	int saved = errno;
+
+	if (number >= PRELOAD_ARENAS_MAX)
+		return false;
+	arena = create(number, bytes);
+	errno = saved;
+	if (!arena)
+		return preload_arena(number);
+	if (__atomic_compare_exchange_n(&preload.all[number], &expected, arena, false,
+					__ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		__atomic_store_n(&preload.current, arena, __ATOMIC_RELEASE);
+	else
+		mmviz_arena_destroy(arena); /* another thread was faster */
+	errno = saved;
+	return true;
+}
