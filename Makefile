@@ -99,8 +99,8 @@ MMVIZ_ALLOC_OBJ  := $(ALLOC_SRC:%.c=$(B)/mmviz/%.o)
 MALLOC_ALLOC_OBJ := $(ALLOC_SRC:%.c=$(B)/malloc/%.o)
 NONE_ALLOC_OBJ   := $(ALLOC_SRC:%.c=$(B)/none/%.o)
 RAW_OBJ   := $(LIB_SRC:%.c=$(B)/raw/%.o)
-COMPARE_OBJ := $(B)/bench/compare/compare.o $(B)/bench/compare/contender.o $(B)/bench/compare/report.o $(B)/bench/compare/instructions.o \
-               $(B)/bench/compare/machine.o $(B)/malloc/bench/alloc/workloads.o
+COMPARE_OBJ := $(patsubst %,$(B)/bench/compare/%.o,compare contender crowd figures footprint instructions machine report) \
+               $(B)/malloc/bench/alloc/workloads.o
 BENCH_PROGRAMS := $(B)/bench/alloc_mmviz $(B)/bench/alloc_raw $(B)/bench/alloc_malloc $(B)/bench/alloc_none $(B)/bench/compare_allocators \
                   $(B)/bench/tree $(B)/bench/log $(B)/bench/replica
 

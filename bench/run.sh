@@ -3,7 +3,7 @@
 #
 #	bench/run.sh BUILD [quick|full]
 #
-# quick: one short run of each figure, under a minute, to see that everything works. full: nine runs instead of five.
+# quick: one short run of each figure, under a minute, to see that everything works. full: more and longer runs.
 # The text is printed and kept in BUILD/bench/*.txt, figures for programs in BUILD/bench/*.json.
 set -euo pipefail
 
@@ -11,9 +11,9 @@ build=${1:-build}
 size=${2:-normal}
 out=$build/bench
 case $size in
-quick) runs=1 seconds=0.05 sim_seconds=1 delay=1.5 ;;
-normal) runs=5 seconds=0.2 sim_seconds=4 delay=3 ;;
-full) runs=9 seconds=0.3 sim_seconds=10 delay=3 ;;
+quick) runs=1 memory_runs=1 seconds=0.05 sim_seconds=1 delay=1.5 ;;
+normal) runs=9 memory_runs=2 seconds=0.15 sim_seconds=4 delay=3 ;;
+full) runs=15 memory_runs=3 seconds=0.3 sim_seconds=10 delay=3 ;;
 *)
 	echo "usage: bench/run.sh BUILD [quick|full]" >&2
 	exit 64
@@ -98,5 +98,5 @@ log_table
 echo
 server_sim_table | tee "$out/server_sim.txt"
 echo
-"$out/compare_allocators" --build "$build" --runs "$runs" --seconds "$seconds" --json "$out/compare.json" |
-	tee "$out/compare.txt"
+"$out/compare_allocators" --build "$build" --runs "$runs" --memory-runs "$memory_runs" \
+	--seconds "$seconds" --json "$out/compare.json" | tee "$out/compare.txt"

@@ -147,17 +147,25 @@ static void measure_time(const struct options *options)
 	       outcome.cold_ns, (unsigned long long)memory_peak_bytes());
 }
 
+static void print_bytes(const char *name, uint64_t value)
+{
+	printf("%s %llu\n", name, (unsigned long long)value);
+}
+
 static void measure_memory(const struct options *options)
 {
 	struct memory_outcome memory;
 
 	memory_run(options->workload, &memory);
-	printf("live_blocks %llu\nlive_bytes %llu\nrefilled_bytes %llu\nhuge_bytes %llu\n"
-	       "freed_bytes %llu\nreturned_bytes %llu\nlazy_bytes %llu\npeak_bytes %llu\n",
-	       (unsigned long long)memory.live_blocks, (unsigned long long)memory.live_bytes,
-	       (unsigned long long)memory.refilled_bytes, (unsigned long long)memory.huge_bytes,
-	       (unsigned long long)memory.freed_bytes, (unsigned long long)memory.returned_bytes,
-	       (unsigned long long)memory.lazy_bytes, (unsigned long long)memory.peak_bytes);
+	print_bytes("peak_blocks", memory.peak_blocks);
+	print_bytes("live_blocks", memory.live_blocks);
+	print_bytes("live_bytes", memory.live_bytes);
+	print_bytes("refilled_bytes", memory.refilled_bytes);
+	print_bytes("huge_bytes", memory.huge_bytes);
+	print_bytes("freed_bytes", memory.freed_bytes);
+	print_bytes("returned_bytes", memory.returned_bytes);
+	print_bytes("lazy_bytes", memory.lazy_bytes);
+	print_bytes("peak_bytes", memory.peak_bytes);
 }
 
 int main(int argc, char **argv)

@@ -21,7 +21,9 @@ struct amount {
 
 struct outcome {
 	uint64_t operations;
-	double cpu_ns;	/* of CPU time for an operation, user and kernel, all lanes */
+	/* Of CPU time for an operation, user and kernel, all lanes; without waiting for the other
+	 * lane. */
+	double cpu_ns;
 	double wall_ns; /* of each lane's time */
 	double cold_ns; /* of CPU time for an operation on fresh memory: setup, or the first step */
 };

@@ -57,6 +57,7 @@ void memory_run(const struct workload *workload, struct memory_outcome *out)
 	lane.fills_blocks = true;
 	base_bytes = rollup_bytes("\nRss:");
 	fragmentation_fill(&lane);
+	out->peak_blocks = workload->slots;
 	fragmentation_punch(&lane);
 	fragmentation_refill(&lane);
 	out->refilled_bytes = over(rollup_bytes("\nRss:"), base_bytes);

@@ -12,6 +12,7 @@ struct workload;
 
 /* Bytes; resident ones over what the process had before its first block. */
 struct memory_outcome {
+	uint64_t peak_blocks;		  /* when all was filled */
 	uint64_t live_blocks, live_bytes; /* as requested, after holes were made and refilled */
 	uint64_t refilled_bytes;	  /* resident then */
 	uint64_t huge_bytes;		  /* of it in huge pages */

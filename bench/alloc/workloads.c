@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "allocator.h"
 
@@ -187,6 +188,23 @@ static uint64_t fragmentation(struct lane *lane)
 /* ------------------------------------------------------------------ one allocates, the other frees
  */
 
+static uint64_t cpu_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* The queue is full, or empty. */
+static void give_way(struct lane *lane)
+{
+	uint64_t began_ns = cpu_now_ns();
+
+	sched_yield();
+	lane->idle_ns += cpu_now_ns() - began_ns;
+}
+
 static uint64_t produce(struct lane *lane)
 {
 	struct queue *queue = lane->queue;
@@ -203,7 +221,7 @@ static uint64_t produce(struct lane *lane)
 		atomic_store_explicit(&queue->sent, sent, memory_order_release);
 	}
 	if (!count)
-		sched_yield();
+		give_way(lane);
 	return count;
 }
 
@@ -217,7 +235,7 @@ static uint64_t consume(struct lane *lane)
 		allocator_free(queue->slots[taken++ % QUEUE_SLOTS]);
 	atomic_store_explicit(&queue->taken, taken, memory_order_release);
 	if (!count)
-		sched_yield();
+		give_way(lane);
 	return count;
 }
 

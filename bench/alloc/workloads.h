@@ -38,6 +38,7 @@ struct lane {
 	bool fills_blocks; /* write every byte, not only the first and the last word */
 	void **slots;
 	struct queue *queue;
+	uint64_t idle_ns; /* of CPU time in which it waited for the other lane */
 };
 
 struct workload {

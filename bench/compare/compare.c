@@ -12,10 +12,12 @@
 
 #include "alloc/workloads.h"
 #include "contender.h"
+#include "crowd.h"
+#include "figures.h"
 #include "instructions.h"
 #include "report.h"
 
-#define PEERS_MAX 4u
+#define RARE_ROUNDS 5u /* enough for what is compared with ours alone */
 
 struct options {
 	const char *build;
@@ -24,11 +26,12 @@ struct options {
 	const char *only;     /* names of contenders; NULL: all */
 	bool counts_instructions;
 	unsigned runs;
+	unsigned memory_runs;
 	double seconds;
 };
 
 static struct contender contenders[CONTENDERS_MAX] = {
-	{.name = "raw", .program = "bench/alloc_raw", .is_ours = true},
+	{.name = "raw", .program = "bench/alloc_raw", .is_ours = true, .rounds_most = RARE_ROUNDS},
 	{.name = "detached", .program = "bench/alloc_mmviz", .is_ours = true},
 	{.name = "exact",
 	 .program = "bench/alloc_mmviz",
@@ -39,12 +42,14 @@ static struct contender contenders[CONTENDERS_MAX] = {
 	 .program = "bench/alloc_mmviz",
 	 .mode = "sampled",
 	 .probe = "sample",
-	 .is_ours = true},
+	 .is_ours = true,
+	 .rounds_most = RARE_ROUNDS},
 	{.name = "events",
 	 .program = "bench/alloc_mmviz",
 	 .mode = "events",
 	 .probe = "alloc",
-	 .is_ours = true},
+	 .is_ours = true,
+	 .rounds_most = RARE_ROUNDS - 2},
 	{.name = "preload",
 	 .program = "bench/alloc_malloc",
 	 .library = "libmmviz-preload.so",
@@ -98,6 +103,11 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 		if (options->runs < 1 || options->runs > RUNS_MAX)
 			argp_error(state, "runs '%s' is not from 1 to %u", argument, RUNS_MAX);
 		return 0;
+	case 'm':
+		options->memory_runs = (unsigned)atoi(argument);
+		if (options->memory_runs > RUNS_MAX)
+			argp_error(state, "more than %u runs", RUNS_MAX);
+		return 0;
 	case 's':
 		options->seconds = atof(argument);
 		if (!(options->seconds > 0 && options->seconds < 1000))
@@ -121,8 +131,9 @@ static const struct argp_option option_list[] = {
 	{"build", 'b', "DIR", 0, "where the programs are (default build)", 0},
 	{"json", 'j', "FILE", 0, "write the figures to FILE too", 0},
 	{"workload", 'w', "NAME", 0, "this one only", 0},
-	{"runs", 'n', "N", 0, "of each figure (default 5)", 0},
-	{"seconds", 's', "S", 0, "of each run (default 0.25)", 0},
+	{"runs", 'n', "N", 0, "of each figure (default 9)", 0},
+	{"memory-runs", 'm', "N", 0, "of each look at resident memory (default 3; 0: none)", 0},
+	{"seconds", 's', "S", 0, "of each run (default 0.2)", 0},
 	{"only", 'o', "NAME,...", 0, "these contenders only", 0},
 	{"instructions", 'i', 0, 0, "count instructions (callgrind) instead of time", 0},
 	{"peer", 'p', "NAME=PATH", 0, "one more allocator, a library to preload", 0},
@@ -169,27 +180,45 @@ static void drop_unavailable(const char *build, const char *only)
 	contenders_count = kept;
 }
 
+static bool is_wanted(const struct options *options, const char *workload)
+{
+	return !options->workload || strcmp(options->workload, workload) == 0;
+}
+
 /* Every contender once. 0 or -1. */
-static int measure_round(struct comparison *comparison, const struct options *options)
+static int measure_round(struct comparison *comparison, const struct options *options,
+			 unsigned round)
 {
 	char seconds[32];
 	int result = 0;
 
 	snprintf(seconds, sizeof(seconds), "%g", options->seconds);
 	for (unsigned w = 0; w < workloads_count; w++) {
-		if (options->workload && strcmp(options->workload, workloads[w].name) != 0)
-			continue;
-		for (unsigned i = 0; i < contenders_count; i++) {
-			struct figure *figure = &comparison->figures[w][i];
-			struct job job = {options->build, workloads[w].name, "--seconds", seconds,
-					  NULL};
+		struct job job = {options->build, workloads[w].name, "--seconds", seconds, NULL};
 
-			if (contender_run(&contenders[i], &job,
-					  &figure->samples[figure->samples_count]) == 0)
-				figure->samples_count++;
-			else
-				result = -1;
-		}
+		if (!is_wanted(options, workloads[w].name))
+			continue;
+		for (unsigned i = 0; i < contenders_count; i++)
+			if (!contenders[i].rounds_most || round < contenders[i].rounds_most)
+				result |= contender_run(&contenders[i], &job,
+							&comparison->figures[w][i].samples[round]);
+	}
+	return result;
+}
+
+/* Resident memory does not depend on time: several at once. 0 or -1. */
+static int measure_memory(struct comparison *comparison, const struct options *options)
+{
+	struct job job = {options->build, "fragmentation", "--memory", NULL, NULL};
+	struct sample samples[CONTENDERS_MAX];
+	int result = 0;
+
+	if (!is_wanted(options, job.workload))
+		return 0;
+	for (unsigned run = 0; run < options->memory_runs; run++) {
+		result |= crowd_run(contenders, contenders_count, &job, samples);
+		for (unsigned i = 0; i < contenders_count; i++)
+			comparison->memory[i].samples[run] = samples[i];
 	}
 	return result;
 }
@@ -220,7 +249,7 @@ static const char *command_line(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	static struct comparison comparison;
-	struct options options = {.build = "build", .runs = 5, .seconds = 0.25};
+	struct options options = {.build = "build", .runs = 9, .memory_runs = 3, .seconds = 0.2};
 	int result = 0;
 
 	comparison.command = command_line(argc, argv);
@@ -236,11 +265,10 @@ int main(int argc, char **argv)
 	comparison.workloads_count = workloads_count;
 	comparison.runs = options.runs;
 	comparison.seconds = options.seconds;
-	for (unsigned run = 0; run < options.runs; run++)
-		result |= measure_round(&comparison, &options);
-	for (unsigned w = 0; w < workloads_count; w++)
-		for (unsigned i = 0; i < contenders_count; i++)
-			figure_summarise(&comparison.figures[w][i]);
+	comparison.memory_runs = options.memory_runs;
+	for (unsigned round = 0; round < options.runs; round++)
+		result |= measure_round(&comparison, &options, round);
+	result |= measure_memory(&comparison, &options);
 	report_print(&comparison, stdout);
 	if (options.json_path)
 		result |= write_json(&comparison, options.json_path);

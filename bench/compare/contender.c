@@ -186,9 +186,11 @@ static void store_value(struct sample *sample, const char *name, double value)
 		size_t offset;
 	} fields[] = {
 #define FIELD(name) {#name, offsetof(struct sample, name)}
-		FIELD(operations),  FIELD(cpu_ns),	   FIELD(wall_ns),	  FIELD(cold_ns),
-		FIELD(live_blocks), FIELD(live_bytes),	   FIELD(refilled_bytes), FIELD(huge_bytes),
-		FIELD(freed_bytes), FIELD(returned_bytes), FIELD(lazy_bytes),	  FIELD(peak_bytes),
+		FIELD(operations),  FIELD(cpu_ns),	   FIELD(wall_ns),
+		FIELD(cold_ns),	    FIELD(peak_blocks),	   FIELD(live_blocks),
+		FIELD(live_bytes),  FIELD(refilled_bytes), FIELD(huge_bytes),
+		FIELD(freed_bytes), FIELD(returned_bytes), FIELD(lazy_bytes),
+		FIELD(peak_bytes),
 #undef FIELD
 	};
 
@@ -220,6 +222,21 @@ static bool read_sample(int fd, const struct contender *contender, struct sample
 	return is_right;
 }
 
+/* What callgrind wrote at the end of its file. */
+static double read_instructions(const char *path)
+{
+	unsigned long long total = 0;
+	char line[256];
+	FILE *file = fopen(path, "re");
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "totals: %llu", &total) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return (double)total;
+}
+
 static void tell_failure(const struct contender *contender, const struct job *job)
 {
 	fprintf(stderr, "compare: %s did not finish %s", contender->name, job->workload);
@@ -248,7 +265,9 @@ int contender_run(const struct contender *contender, const struct job *job, stru
 		kill(collector, SIGINT);
 		wait_for(collector);
 	}
-	out->is_valid = is_whole && status == 0;
+	if (job->callgrind_path)
+		out->instructions = read_instructions(job->callgrind_path);
+	out->is_valid = is_whole && status == 0 && (!job->callgrind_path || out->instructions > 0);
 	if (out->is_valid)
 		return 0;
 	tell_failure(contender, job);

@@ -16,7 +16,8 @@ struct contender {
 	const char *mode;    /* of the collector that is attached; NULL: nobody looks */
 	const char *probe;   /* that this mode listens to */
 	bool is_ours;
-	bool is_built; /* its library is in the build directory */
+	bool is_built;	      /* its library is in the build directory */
+	unsigned rounds_most; /* enough for it; 0: all */
 	char library_path[PATH_MAX];
 };
 
@@ -34,10 +35,11 @@ struct job {
 struct sample {
 	bool is_valid;
 	double operations;
-	double cpu_ns;	/* of CPU time */
-	double wall_ns; /* of each thread's time, waiting for a CPU included */
-	double cold_ns; /* of CPU time, on fresh memory: page faults inside */
-	double live_blocks, live_bytes;
+	double instructions; /* all that callgrind counted */
+	double cpu_ns;	     /* of CPU time */
+	double wall_ns;	     /* of each thread's time, waiting for a CPU included */
+	double cold_ns;	     /* of CPU time, on fresh memory: page faults inside */
+	double peak_blocks, live_blocks, live_bytes;
 	double refilled_bytes, huge_bytes, freed_bytes, returned_bytes, lazy_bytes; /* resident */
 	double peak_bytes;							    /* resident */
 };

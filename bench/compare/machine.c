@@ -56,3 +56,13 @@ double median(double *values, unsigned count)
 	qsort(values, count, sizeof(double), compare_doubles);
 	return (values[(count - 1) / 2] + values[count / 2]) / 2;
 }
+
+double quantile(const double *values, unsigned count, double share)
+{
+	double place = share * (count - 1);
+	unsigned below = (unsigned)place;
+
+	if (below + 1 >= count)
+		return values[count - 1];
+	return values[below] + (place - below) * (values[below + 1] - values[below]);
+}

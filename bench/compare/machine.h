@@ -17,4 +17,8 @@ void machine_describe(struct machine *out);
 /* Sorts `values` and returns the middle one, or the mean of the middle two. */
 double median(double *values, unsigned count);
 
+/* Of values that are sorted: the one below which `share` of them lie, between two neighbours in
+ * proportion. */
+double quantile(const double *values, unsigned count, double share);
+
 #endif
