@@ -35,7 +35,7 @@ USER_MODEL_SRC   := user/model/cell_pool.c user/model/totals.c user/model/block_
 USER_EXPORT_SRC  := user/export/json.c user/export/blocks.c user/export/metrics.c
 USER_SERVE_SRC   := user/serve/server.c user/serve/publisher.c user/serve/wire.c user/serve/access.c user/serve/channel.c user/serve/sandbox.c \
                     user/serve/web/web.c user/serve/web/http.c user/serve/web/socket.c user/serve/web/request.c user/serve/web/assets.c
-USER_COMMAND_SRC := user/commands/options.c user/commands/live.c user/commands/snapshot.c user/commands/verify.c user/commands/list.c user/commands/doctor.c
+USER_COMMAND_SRC := user/commands/options.c user/commands/live.c user/commands/run.c user/commands/launch.c user/commands/carrier.c user/commands/snapshot.c user/commands/verify.c user/commands/list.c user/commands/doctor.c
 USER_SESSION_SRC := user/session.c user/follow.c user/baseline.c user/verify.c user/picture.c
 USER_SRC := user/main.c $(USER_SESSION_SRC) $(USER_COLLECT_SRC) $(USER_MODEL_SRC) $(USER_EXPORT_SRC) $(USER_SERVE_SRC) $(USER_COMMAND_SRC)
 
@@ -82,6 +82,7 @@ $(USER_OBJ): $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(USER_CFLAGS) $(CFLAGS) -c -o $@ $<
 $(B)/user/collect/attach.o: $(B)/gen/mmviz.skel.h
+$(B)/user/commands/launch.o: USER_CFLAGS += -DMMVIZ_LIBDIR='"$(LIBDIR)"'
 # The dashboard's files, in the binary.
 $(B)/gen/assets_table.S: user/serve/web/embed.sh $(B)/web/dist/index.html
 	@mkdir -p $(@D)

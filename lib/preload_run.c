@@ -45,9 +45,11 @@ static char **find_variable(char **environment, const char *name)
 	return NULL;
 }
 
-static void remove_variable(char **at)
+static void remove_variable(char **environment, const char *name)
 {
-	for (; *at; at++)
+	char **at = find_variable(environment, name);
+
+	for (; at && *at; at++)
 		at[0] = at[1];
 }
 
@@ -69,7 +71,7 @@ static void forget_library(char **environment, const char *library)
 			at += part + !!at[part];
 	}
 	if (list[strspn(list, ": ")] == '\0')
-		remove_variable(variable);
+		remove_variable(environment, "LD_PRELOAD");
 }
 
 /* ------------------------------------------------------------------ MMVIZ_RUN */
@@ -138,6 +140,6 @@ __attribute__((constructor)) static void begin(int count, char **arguments, char
 			forget_library(environment, run.library);
 		wait_for_collector(&run);
 	}
-	remove_variable(variable);
+	remove_variable(environment, VARIABLE);
 	errno = saved;
 }

@@ -22,6 +22,7 @@ static const struct command {
 	const char *summary;
 } commands[] = {
 	{"live", command_live, "attach and serve the dashboard; this is what -p alone does"},
+	{"run", command_run, "start a program under mmviz's malloc and follow it"},
 	{"snapshot", command_snapshot, "write down the heap as it is now; needs no BPF"},
 	{"verify", command_verify, "check that the followed picture equals a fresh walk"},
 	{"list", command_list, "processes that can be attached"},
@@ -59,6 +60,7 @@ static void print_help(FILE *stream)
 		"EXAMPLES\n"
 		"  mmviz-bpf list                       what can be looked at\n"
 		"  sudo mmviz-bpf -p 4711               the dashboard of process 4711\n"
+		"  sudo mmviz-bpf run -- python3 x.py   start any program, and see all of it\n"
 		"  sudo mmviz-bpf snapshot -p 4711      its heap as JSON\n"
 		"  sudo mmviz-bpf doctor                when attaching fails\n\n"
 		"EXIT STATUS\n"

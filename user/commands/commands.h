@@ -15,6 +15,7 @@
 #define COMMAND_CHECK_FAILED 2 /* everything ran, and what was checked does not hold */
 
 int command_live(int argc, char **argv);
+int command_run(int argc, char **argv);
 int command_snapshot(int argc, char **argv);
 int command_verify(int argc, char **argv);
 int command_list(int argc, char **argv);

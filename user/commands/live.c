@@ -7,7 +7,7 @@
  * happens. When the target ends, the last picture stays on the air.
  */
 #define _GNU_SOURCE
-#include "commands/commands.h"
+#include "commands/live.h"
 
 #include <argp.h>
 #include <errno.h>
@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "commands/options.h"
+#include "commands/commands.h"
 #include "export/json.h"
 #include "export/metrics.h"
 #include "serve/sandbox.h"
@@ -36,6 +36,7 @@
 
 struct live {
 	struct options options;
+	const struct live_hooks *hooks;
 	struct server *server;
 	struct session *session;
 	struct server_target target;
@@ -125,10 +126,10 @@ static const struct server_document documents[] = {
 
 /* ------------------------------------------------------------------ what the user reads */
 
-/* Standard output belongs to --json. */
+/* Standard output belongs to --json, or to a program that we have started. */
 static FILE *talk(const struct live *live)
 {
-	return live->options.json ? stderr : stdout;
+	return live->options.json || live->options.command ? stderr : stdout;
 }
 
 static void print_attached(const struct live *live)
@@ -295,12 +296,12 @@ static int open_all(struct live *live)
 		.documents_count = sizeof(documents) / sizeof(documents[0]),
 		.documents_context = live,
 	};
-	const struct session_options session = {
-		.pid = live->options.pid,
-		.attach = options_attach(&live->options),
-	};
+	struct session_options session = {.attach = options_attach(&live->options)};
 	int error = server_open(&serve, &live->server);
 
+	if (error == 0 && live->hooks->start)
+		error = live->hooks->start(live->hooks->context, &live->options.pid);
+	session.pid = live->options.pid;
 	if (error == 0)
 		error = session_open(&session, &live->session);
 	if (error == 0)
@@ -319,18 +320,18 @@ static int open_all(struct live *live)
 	return 0;
 }
 
-int command_live(int argc, char **argv)
+int live_serve(const struct options *options, const struct live_hooks *hooks)
 {
-	struct live live = {.end_ns = UINT64_MAX};
-	int error;
+	struct live live = {.options = *options, .hooks = hooks, .end_ns = UINT64_MAX};
+	int error = open_all(&live);
 
-	options_parse(&spec, argc, argv, &live.options);
-	error = open_all(&live);
 	if (error == 0) {
 		if (live.options.seconds > 0)
 			live.end_ns = clock_ns(CLOCK_MONOTONIC) +
 				      (uint64_t)(live.options.seconds * (double)NS_PER_SECOND);
 		print_attached(&live);
+		if (hooks->attached)
+			hooks->attached(hooks->context);
 		error = run(&live);
 	}
 	if (error == 0)
@@ -339,4 +340,13 @@ int command_live(int argc, char **argv)
 	if (live.session != NULL)
 		session_close(live.session);
 	return error;
+}
+
+int command_live(int argc, char **argv)
+{
+	const struct live_hooks none = {0};
+	struct options options;
+
+	options_parse(&spec, argc, argv, &options);
+	return live_serve(&options, &none);
 }

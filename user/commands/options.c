@@ -31,6 +31,7 @@ enum option_key {
 	KEY_RING_BYTES,
 	KEY_PERF,
 	KEY_STOP,
+	KEY_FOLLOW,
 };
 
 static const struct {
@@ -42,6 +43,9 @@ static const struct {
 	{OPTION_OUTPUT, {"output", 'o', "FILE", 0, "write to FILE, not to standard output", 1}},
 	{OPTION_FORMAT, {"format", KEY_FORMAT, "NAME", 0, "format of the output", 1}},
 	{OPTION_ROUNDS, {"rounds", KEY_ROUNDS, "N", 0, "repeat N times", 1}},
+	{OPTION_COMMAND,
+	 {"follow", KEY_FOLLOW, NULL, 0,
+	  "its children use mmviz too, so that they can be listed and attached to", 1}},
 	{OPTION_STOP,
 	 {"stop", KEY_STOP, NULL, 0,
 	  "stop the process meanwhile: consistent, but its waiting system calls may return EINTR",
@@ -199,13 +203,23 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case KEY_ROUNDS:
 		options->rounds = (uint32_t)parse_number(state, "--rounds", arg, 1, UINT32_MAX);
 		return 0;
+	case KEY_FOLLOW:
+		options->follow = true;
+		return 0;
 	case ARGP_KEY_ARG:
+		if (parse->spec->accepts & OPTION_COMMAND) {
+			options->command = &state->argv[state->next - 1];
+			state->next = state->argc; /* all the rest is the command's */
+			return 0;
+		}
 		argp_error(state, "'%s' is not expected here", arg);
 		return 0;
 	case ARGP_KEY_END:
 		if ((parse->spec->accepts & OPTION_PID) && options->pid == 0)
 			argp_error(state, "-p PID is missing; `mmviz-bpf list` shows what can be "
 					  "looked at");
+		if ((parse->spec->accepts & OPTION_COMMAND) && options->command == NULL)
+			argp_error(state, "there is no program to start: mmviz-bpf run -- COMMAND");
 		return 0;
 	default:
 		return parse_attach(key, arg, state, options);
@@ -242,7 +256,10 @@ void options_parse(const struct options_spec *spec, int argc, char **argv, struc
 			accepted[count++] = table[i].argp;
 	accepted[count] = (struct argp_option){0};
 	argp.doc = doc;
-	argp_parse(&argp, argc, argv, 0, NULL, &parse);
+	if (spec->accepts & OPTION_COMMAND)
+		argp.args_doc = "[--] COMMAND [ARGUMENT...]";
+	argp_parse(&argp, argc, argv, spec->accepts & OPTION_COMMAND ? ARGP_IN_ORDER : 0, NULL,
+		   &parse);
 	free(doc);
 	*out = parse.options;
 }

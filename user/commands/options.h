@@ -27,6 +27,7 @@ enum option_set {
 	OPTION_VERBOSITY = 1 << 9, /* -v, -q */
 	OPTION_ATTACH = 1 << 10,   /* hidden, for tests: --ring-bytes N, --perf */
 	OPTION_STOP = 1 << 11,	   /* --stop */
+	OPTION_COMMAND = 1 << 12,  /* -- COMMAND ARGUMENT..., required; --follow */
 };
 
 enum options_stacks { STACKS_OFF, STACKS_SAMPLED, STACKS_ALL };
@@ -48,6 +49,8 @@ struct options {
 	const char *format;  /* one of options_spec.formats; the first by default */
 	uint32_t rounds;     /* 0: not given */
 	int verbosity;	     /* -1 quiet, 0, 1 verbose */
+	char **command;	     /* NULL-terminated */
+	bool follow;	     /* children of the command, too */
 	uint32_t ring_bytes; /* 0: the default */
 	bool force_perf;
 };
