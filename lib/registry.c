@@ -53,11 +53,6 @@ int registry_arena_slot(void)
 	return -1;
 }
 
-void registry_arena_publish(int slot, struct mmviz_arena *arena)
-{
-	__atomic_store_n(&registry_here.arena_addr[slot], (uint64_t)arena, __ATOMIC_RELEASE);
-}
-
 uint32_t registry_arena_new_id(void)
 {
 	return ++registry_here.arenas_created;
@@ -69,14 +64,47 @@ struct mmviz_arena *registry_arena_at(unsigned slot)
 						     __ATOMIC_ACQUIRE);
 }
 
+/*
+ * Where the arenas lie. Whoever looks for a block's arena may meet one that another thread is just
+ * unmapping, so heads are not looked into. Both words are 0 between two arenas of a slot: a range
+ * whose length is the same before and after its base was read is that of one arena.
+ */
+static struct {
+	uint64_t base_addr, bytes;
+} ranges[MMVIZ_ARENAS_MAX];
+
+static void range_set(int slot, uint64_t base_addr, uint64_t bytes)
+{
+	__atomic_store_n(&ranges[slot].base_addr, base_addr, __ATOMIC_RELEASE);
+	__atomic_store_n(&ranges[slot].bytes, bytes, __ATOMIC_RELEASE);
+}
+
+static void range_clear(int slot)
+{
+	__atomic_store_n(&ranges[slot].bytes, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&ranges[slot].base_addr, 0, __ATOMIC_RELEASE);
+}
+
+static bool range_has(unsigned slot, uint64_t addr)
+{
+	uint64_t bytes = __atomic_load_n(&ranges[slot].bytes, __ATOMIC_ACQUIRE);
+	uint64_t base_addr = __atomic_load_n(&ranges[slot].base_addr, __ATOMIC_ACQUIRE);
+
+	return addr - base_addr < bytes &&
+	       __atomic_load_n(&ranges[slot].bytes, __ATOMIC_ACQUIRE) == bytes;
+}
+
+void registry_arena_publish(int slot, struct mmviz_arena *arena)
+{
+	range_set(slot, arena->head.base_addr, arena->head.capacity_bytes);
+	__atomic_store_n(&registry_here.arena_addr[slot], (uint64_t)arena, __ATOMIC_RELEASE);
+}
+
 struct mmviz_arena *registry_arena_of(const void *address)
 {
-	for (unsigned slot = 0; slot < MMVIZ_ARENAS_MAX; slot++) {
-		struct mmviz_arena *arena = registry_arena_at(slot);
-
-		if (arena && (uint64_t)address - arena->head.base_addr < arena->head.capacity_bytes)
-			return arena;
-	}
+	for (unsigned slot = 0; slot < MMVIZ_ARENAS_MAX; slot++)
+		if (range_has(slot, (uint64_t)address))
+			return registry_arena_at(slot);
 	return NULL;
 }
 
@@ -100,6 +128,7 @@ static __thread bool thread_has_left;
 
 void registry_arena_retract(int slot)
 {
+	range_clear(slot);
 	__atomic_store_n(&registry_here.arena_addr[slot], 0, __ATOMIC_RELEASE);
 	for (struct thread_record *thread = threads; thread; thread = thread->next)
 		__atomic_store_n(&thread->heaps[slot], NULL, __ATOMIC_RELAXED);
