@@ -96,9 +96,15 @@ static int add_arena(struct session *session, const struct registry_arena *known
 
 	if (error == -EINVAL)
 		return 0; /* hostile, or torn: there is nothing to see in it */
-	if (!error && !is_old)
+	if (error)
+		return error;
+	if (!is_old)
 		error = read_books(session, known, arena);
-	return error ?: add_followed(session, known);
+	if (!error)
+		error = add_followed(session, known);
+	if (error) /* destroyed under our eyes, perhaps: nobody would ever take it back */
+		replica_arena_remove(&session->replica, arena);
+	return error;
 }
 
 int session_refresh(struct session *session)
@@ -107,15 +113,14 @@ int session_refresh(struct session *session)
 	int error = registry_reader_refresh(session->registry);
 	uint32_t count = registry_reader_arenas(session->registry, &known);
 
-	for (uint32_t i = 0; i < count && !error; i++) {
-		struct followed_arena *arena = session_find_arena(session, known[i]->id);
-
-		if (!arena && !known[i]->is_gone)
+	for (uint32_t i = 0; i < count && !error; i++)
+		if (!known[i]->is_gone && !session_find_arena(session, known[i]->id))
 			error = add_arena(session, known[i]);
-		arena = session_find_arena(session, known[i]->id);
-		if (!arena)
-			continue;
-		arena->is_gone = known[i]->is_gone;
+	for (uint32_t i = 0; i < session->arenas_count; i++) {
+		const struct registry_arena *arena =
+			session_registry_arena(session, session->arenas[i].id);
+
+		session->arenas[i].is_gone = !arena || arena->is_gone;
 	}
 	return error == -EFAULT ? 0 : error;
 }
@@ -135,12 +140,19 @@ static void note_horizons(struct session *session)
 const struct registry_arena *session_registry_arena(const struct session *session, uint32_t id)
 {
 	const struct registry_arena **known;
-	uint32_t count = registry_reader_arenas(session->registry, &known);
+	uint32_t low = 0, high = registry_reader_arenas(session->registry, &known);
 
-	for (uint32_t i = 0; i < count; i++)
-		if (known[i]->id == id)
-			return known[i];
-	return NULL;
+	while (low < high) { /* in order of id */
+		uint32_t middle = low + (high - low) / 2;
+
+		if (known[middle]->id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < registry_reader_arenas(session->registry, &known) && known[low]->id == id
+		       ? known[low]
+		       : NULL;
 }
 
 /* ------------------------------------------------------------------ tails */

@@ -129,6 +129,31 @@ static int watch(const struct session *session, int fd)
 	return epoll_ctl(session->epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
 }
 
+/* What target_open and attach_open have not reported yet. */
+static int refuse(const struct session *session, int error)
+{
+	int pid = (int)target_pid(session->target);
+
+	if (error == -ESRCH && session->is_ending && session->end == ATTACH_END_EXEC)
+		fprintf(stderr,
+			"mmviz-bpf: process %d started another program while it was being "
+			"attached\n",
+			pid);
+	else if (error == -ESRCH)
+		fprintf(stderr, "mmviz-bpf: process %d ended while it was being attached\n", pid);
+	else
+		fprintf(stderr, "mmviz-bpf: process %d: reading its heap: %s\n", pid,
+			strerror(-error));
+	return error;
+}
+
+static int open_registry(struct session *session)
+{
+	int error = registry_reader_open(session->target, &session->registry);
+
+	return error ? refuse(session, error) : 0;
+}
+
 static int open_target(struct session *session, const struct session_options *options)
 {
 	struct attach_callbacks callbacks = {
@@ -136,7 +161,7 @@ static int open_target(struct session *session, const struct session_options *op
 	int error = target_open(options->pid, &session->target);
 
 	if (!error)
-		error = registry_reader_open(session->target, &session->registry);
+		error = open_registry(session);
 	if (!error)
 		error = attach_open(session->target, &options->attach, &callbacks,
 				    &session->attach);
@@ -193,8 +218,11 @@ int session_open(const struct session_options *options, struct session **out)
 	session->realtime_offset_ns = clock_ns(CLOCK_REALTIME) - begun_ns;
 	raise_priority();
 	error = open_target(session, options);
-	if (!error)
+	if (!error) {
 		error = first_picture(session);
+		if (error)
+			refuse(session, error);
+	}
 	if (error) {
 		session_close(session);
 		return error;
@@ -262,6 +290,7 @@ static int hear_last_words(struct session *session)
 		on_end(session, ATTACH_END_EXIT, 0);
 	if (!error)
 		error = session_follow(session);
+	attach_disarm(session->attach);
 	session->is_over = true;
 	return error;
 }

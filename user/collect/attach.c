@@ -484,15 +484,22 @@ int attach_open(struct target *target, const struct attach_options *options,
 	return 0;
 }
 
+void attach_disarm(struct attach *attach)
+{
+	for (int i = 0; i < PROBES; i++) {
+		if (attach->multi_links[i] >= 0)
+			close(attach->multi_links[i]);
+		attach->multi_links[i] = -1;
+		bpf_link__destroy(attach->perf_links[i]);
+		attach->perf_links[i] = NULL;
+	}
+}
+
 void attach_close(struct attach *attach)
 {
 	if (attach == NULL)
 		return;
-	for (int i = 0; i < PROBES; i++) {
-		if (attach->multi_links[i] >= 0)
-			close(attach->multi_links[i]);
-		bpf_link__destroy(attach->perf_links[i]);
-	}
+	attach_disarm(attach);
 	ring_buffer__free(attach->ring);
 	unmap_position(attach->consumer_position);
 	unmap_position(attach->producer_position);

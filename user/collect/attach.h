@@ -77,6 +77,9 @@ struct attach_counters {
 int attach_open(struct target *target, const struct attach_options *options,
 		const struct attach_callbacks *callbacks, struct attach **out);
 void attach_close(struct attach *attach); /* detaches; NULL is fine */
+/* The target has ended: its probes are let go of, for its children and the program that it has
+ * become keep them armed. What lies in the ring stays. */
+void attach_disarm(struct attach *attach);
 
 int attach_poll_fd(
 	const struct attach *attach); /* epoll-able: readable when the ring is a quarter full */

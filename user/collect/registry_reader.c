@@ -19,9 +19,9 @@
 
 #include "collect/safe_text.h"
 
-#define ARENAS_KNOWN_MAX    (1u << 20) /* gone ones count */
-#define HEAPS_MAX	    65536u     /* in one arena */
-#define CONTEXT_NAME_BYTES  256u       /* of a name that are shown */
+#define ARENAS_KNOWN_MAX    4096u  /* more than can be there at one time, and those just gone */
+#define HEAPS_MAX	    65536u /* in one arena */
+#define CONTEXT_NAME_BYTES  256u   /* of a name that are shown */
 #define CHUNK_CONTEXTS	    1024u
 #define CHUNKS_MAX	    (MMVIZ_CONTEXTS_MAX / CHUNK_CONTEXTS)
 #define CHUNKS_EACH_REFRESH 4u /* that a refresh reads at most */
@@ -32,6 +32,7 @@ struct known_arena {
 	uint32_t heaps_room;
 	uint64_t last_heap_addr; /* 0: no heap known */
 	bool is_seen;		 /* by the refresh under way */
+	bool is_published;	 /* its id was met by the refresh under way */
 };
 
 /* Contexts never move once they are read, and never change. */
@@ -215,6 +216,8 @@ static int refresh_arena(struct registry_reader *reader, uint64_t addr)
 	if (error != 0 || !arena_is_sound(&head, addr))
 		return error == -EFAULT ? 0 : error;
 	error = find_or_add_arena(reader, head.id, &entry);
+	if (error == 0)
+		entry->is_published = true;
 	if (error != 0 || entry->is_seen || entry->arena.is_gone)
 		return error;
 	entry->arena.head_addr = addr;
@@ -226,6 +229,34 @@ static int refresh_arena(struct registry_reader *reader, uint64_t addr)
 	return error == -EFAULT ? 0 : error;
 }
 
+static void free_arena(struct registry_arena *arena)
+{
+	free(arena->heaps);
+	free(known(arena));
+}
+
+/*
+ * What was not seen is gone, and is forgotten at the next refresh: programs may make and destroy
+ * arenas for ever. Not while its id is still published: what was found unsound once is not taken
+ * up again.
+ */
+static void sort_out_arenas(struct registry_reader *reader)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < reader->arenas_count; i++) {
+		struct registry_arena *arena = reader->arenas[i];
+
+		if (arena->is_gone && !known(arena)->is_published) {
+			free_arena(arena);
+			continue;
+		}
+		arena->is_gone |= !known(arena)->is_seen;
+		reader->arenas[kept++] = arena;
+	}
+	reader->arenas_count = kept;
+}
+
 static int refresh_arenas(struct registry_reader *reader)
 {
 	uint64_t slots[MMVIZ_ARENAS_MAX];
@@ -233,13 +264,12 @@ static int refresh_arenas(struct registry_reader *reader)
 				  sizeof(slots));
 
 	for (uint32_t i = 0; i < reader->arenas_count; i++)
-		known(reader->arenas[i])->is_seen = false;
+		known(reader->arenas[i])->is_seen = known(reader->arenas[i])->is_published = false;
 	for (uint32_t i = 0; i < MMVIZ_ARENAS_MAX && error == 0; i++)
 		if (slots[i] != 0)
 			error = refresh_arena(reader, slots[i]);
-	for (uint32_t i = 0; i < reader->arenas_count && error == 0; i++)
-		if (!known(reader->arenas[i])->is_seen)
-			reader->arenas[i]->is_gone = true;
+	if (error == 0)
+		sort_out_arenas(reader);
 	return error;
 }
 
@@ -451,10 +481,8 @@ void registry_reader_close(struct registry_reader *reader)
 {
 	if (reader == NULL)
 		return;
-	for (uint32_t i = 0; i < reader->arenas_count; i++) {
-		free(reader->arenas[i]->heaps);
-		free(known(reader->arenas[i]));
-	}
+	for (uint32_t i = 0; i < reader->arenas_count; i++)
+		free_arena(reader->arenas[i]);
 	for (uint32_t i = 0; i < CHUNKS_MAX; i++) {
 		if (reader->chunks[i] == NULL)
 			continue;

@@ -23,7 +23,7 @@ struct registry_arena {
 	struct mmviz_arena_head head; /* as of the last refresh */
 	struct registry_heap *heaps;  /* by id: heaps[id - 1] */
 	uint32_t heaps_count;
-	bool is_gone; /* destroyed since an earlier refresh */
+	bool is_gone; /* destroyed since the refresh before; the next one forgets it */
 };
 
 int registry_reader_open(struct target *target, struct registry_reader **out);
@@ -32,7 +32,8 @@ void registry_reader_close(struct registry_reader *reader);
 /* Find arenas and heaps that are new, note those that are gone. Cheap when nothing changed. 0 or
  * -errno. */
 int registry_reader_refresh(struct registry_reader *reader);
-/* Arenas known, gone ones too, in order of id. Valid until the next refresh. */
+/* Arenas known, those that the last refresh found gone too, in order of id. Valid until the next
+ * refresh. */
 uint32_t registry_reader_arenas(const struct registry_reader *reader,
 				const struct registry_arena ***out);
 

@@ -7,6 +7,7 @@
 #include <jansson.h> /* JSON: its escaping is somebody else's well-tested work */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "commands/commands.h"
 #include "commands/options.h"
@@ -56,12 +57,7 @@ static int follow(struct session *session)
 {
 	int result = session_tick(session, BETWEEN_MS);
 
-	if (result == 1) {
-		fprintf(stderr, "mmviz-bpf: the target has ended; what was compared before is "
-				"above\n");
-		return -ESRCH;
-	}
-	return result;
+	return result == 1 ? -ESRCH : result;
 }
 
 /* COMMAND_CHECK_FAILED if a round was not equal. */
@@ -86,6 +82,11 @@ static int run_rounds(struct session *session, const struct options *options)
 			print_text(round, &verdict);
 		fflush(stdout);
 	}
+	if (error == -ESRCH)
+		fprintf(stderr, "mmviz-bpf: the target has ended; what was compared before is "
+				"above\n");
+	else if (error)
+		fprintf(stderr, "mmviz-bpf: following the target failed: %s\n", strerror(-error));
 	return error ? error : result;
 }
 
