@@ -154,7 +154,23 @@ bench: $(BENCH_PROGRAMS) $(B)/mmviz-bpf $(B)/server_sim ## measure everything, s
 bench-instructions: $(BENCH_PROGRAMS) ## instructions for an allocation and its free, by allocator (callgrind; the same on a busy machine)
 	$(Q)$(B)/bench/compare_allocators --build $(B) --instructions | tee $(B)/bench/instructions.txt
 
-E2E_NEEDS := $(B)/mmviz-bpf $(B)/server_sim $(B)/lua_arena
+# Targets of the fault tests: linked with the library, or loading it late: shared, or as a copy of their own.
+FAULT_TARGETS := $(addprefix $(B)/tests/fault_,target host linked_twice plugin.so plugin_copy.so)
+FAULT_CFLAGS = $(CFLAGS_C) -D_GNU_SOURCE -Itests $(CFLAGS)
+FAULT_BUILD = $(call say,LD,$@)$(CC) $(FAULT_CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $(filter %.c,$^)
+$(FAULT_TARGETS): $(B)/libmmviz.a $(B)/libmmviz.so | $(B)/tests/libmmviz.so.1
+$(B)/tests/fault_target: tests/faults/target.c tests/faults/work.c
+	$(FAULT_BUILD) $(B)/libmmviz.a -pthread
+$(B)/tests/fault_host: tests/faults/target.c
+	$(FAULT_BUILD) -pthread
+$(B)/tests/fault_plugin.so: tests/faults/work.c
+	$(FAULT_BUILD) -shared -fPIC $(B)/libmmviz.so -Wl,-rpath,'$$ORIGIN' -pthread
+$(B)/tests/fault_plugin_copy.so: tests/faults/work.c
+	$(FAULT_BUILD) -shared -fPIC -Wl,-Bsymbolic $(B)/libmmviz.a -pthread
+$(B)/tests/fault_linked_twice: tests/faults/target.c tests/faults/work.c | $(B)/tests/fault_plugin.so
+	$(FAULT_BUILD) $(B)/libmmviz.a -Wl,--no-as-needed $(B)/libmmviz.so -Wl,-rpath,'$$ORIGIN' -pthread
+
+E2E_NEEDS := $(B)/mmviz-bpf $(B)/server_sim $(B)/lua_arena $(FAULT_TARGETS)
 .PHONY: test-e2e soak
 test-e2e: $(E2E_NEEDS) ## test the collector on real traffic: replica and walk equal, kills, lost events (root)
 	$(Q)BUILD=$(B) tests/e2e/run.sh

@@ -118,6 +118,27 @@ static void test_arenas_come_and_go(void **state)
 	fixture_stop(&fixture);
 }
 
+static void test_arenas_that_come_and_go_are_forgotten(void **state)
+{
+	const struct registry_arena **arenas;
+	struct fixture fixture = {0};
+
+	(void)state;
+	fixture_start(&fixture);
+	for (uint32_t id = 2; id < 40; id++) {
+		child_do(&fixture.child, "2"); /* made */
+		assert_int_equal(registry_reader_refresh(fixture.reader), 0);
+		assert_false(arena_by_id(&fixture, id)->is_gone);
+		child_do(&fixture.child, "2"); /* destroyed */
+		assert_int_equal(registry_reader_refresh(fixture.reader), 0);
+		assert_true(arena_by_id(&fixture, id)->is_gone); /* told once */
+		assert_int_equal(registry_reader_arenas(fixture.reader, &arenas), 2);
+	}
+	assert_int_equal(registry_reader_refresh(fixture.reader), 0);
+	assert_int_equal(registry_reader_arenas(fixture.reader, &arenas), 1);
+	fixture_stop(&fixture);
+}
+
 static void test_heaps_of_new_threads_are_found(void **state)
 {
 	struct fixture fixture = {0};
@@ -297,6 +318,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_arenas_come_and_go),
+		cmocka_unit_test(test_arenas_that_come_and_go_are_forgotten),
 		cmocka_unit_test(test_heaps_of_new_threads_are_found),
 		cmocka_unit_test(test_names_are_safe),
 		cmocka_unit_test(test_untagged_code_is_named_by_module),
