@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define PROVIDER "mmviz"
+#define PRELOAD	 "libmmviz-preload.so"
 
 /* Open what `path` names, if it is a regular file; never opens a device. */
 static int open_regular(const char *path)
@@ -98,6 +99,17 @@ static int search_mapping(pid_t pid, const struct mapping *mapping, const char *
 	return cache_add(cache, mapping);
 }
 
+/*
+ * Where malloc is. Its copy of the library also takes the place of libmmviz.so, if the program has
+ * that too.
+ */
+static bool is_preload(const struct mapping *mapping)
+{
+	const char *name = strrchr(mapping->path, '/');
+
+	return name != NULL && strncmp(name + 1, PRELOAD, strlen(PRELOAD)) == 0;
+}
+
 int probe_file_find(pid_t pid, const struct maps *maps, struct probe_file_cache *cache,
 		    struct probe_file *out)
 {
@@ -108,11 +120,12 @@ int probe_file_find(pid_t pid, const struct maps *maps, struct probe_file_cache 
 	snprintf(link, sizeof(link), "/proc/%d/exe", (int)pid);
 	length = readlink(link, executable, sizeof(executable) - 1);
 	executable[length < 0 ? 0 : length] = '\0';
-	for (int pass = 0; pass < 2; pass++)
+	for (int pass = 0; pass < 3; pass++)
 		for (size_t i = 0; i < maps->count; i++) {
 			const struct mapping *mapping = &maps->rows[i];
 
-			if (pass == 0 && strcmp(mapping->path, executable) != 0)
+			if ((pass == 0 && !is_preload(mapping)) ||
+			    (pass == 1 && strcmp(mapping->path, executable) != 0))
 				continue;
 			result = search_mapping(pid, mapping, executable, cache, out);
 			if (result != 0)

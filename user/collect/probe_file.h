@@ -27,7 +27,7 @@ struct probe_file_cache {
 };
 
 /*
- * Search the executable, then all that is mapped executable. Files are opened through /proc/PID/exe
+ * Search libmmviz-preload.so, the executable, then all that is mapped executable. Files are opened through /proc/PID/exe
  * and map_files, which reach deleted files and those of other mount namespaces. 0, -ENODATA no file
  * has probes, -ENOMEM.
  */
