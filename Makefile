@@ -267,6 +267,26 @@ $(B)/tests/test_session: tests/test_session.c tests/ops.c $(SESSION_OBJ) $(B)/li
 test-model: $(MODEL_TESTS) ## test the replica and its views
 	$(Q)for test in $(MODEL_TESTS); do $$test || exit 1; done
 
+# ---------------------------------------------------------------- tests of the preload library
+PRELOAD_TESTS := $(addprefix $(B)/tests/preload/,semantics life plugin.so operators operators_replaced own_malloc own_malloc_by_name mistakes stress crowd)
+PRELOAD_CFLAGS = $(CFLAGS_C) -fno-builtin $(CFLAGS) -MF $@.d $(LDFLAGS)
+$(PRELOAD_TESTS): | $(B)/libmmviz-preload.so
+$(addprefix $(B)/tests/preload/,semantics life mistakes stress crowd own_malloc): $(B)/%: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(PRELOAD_CFLAGS) -o $@ $< -pthread -ldl
+$(B)/tests/preload/own_malloc_by_name: tests/preload/own_malloc.c
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) $(PRELOAD_CFLAGS) -DBY_NAME -o $@ $<
+$(addprefix $(B)/tests/preload/,operators operators_replaced): tests/preload/operators.cpp
+	@mkdir -p $(@D)
+	$(call say,CXX,$@)$(CXX) $(OPT) -std=c++17 -Wall -Wextra -fno-builtin $(if $(findstring replaced,$@),-DREPLACED -Wno-sized-deallocation) -o $@ $< -pthread
+$(B)/tests/preload/plugin.so: tests/preload/plugin.cpp
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)$(CXX) $(OPT) -std=c++17 -Wall -Wextra -shared -fPIC -o $@ $<
+.PHONY: test-preload
+test-preload: $(PRELOAD_TESTS) $(B)/mmviz-bpf $(B)/libmmviz-preload.so ## test malloc for unmodified programs, and mmviz-bpf run (LONG=1: big programs)
+	$(Q)for test in tests/e2e/preload_*.sh tests/e2e/run_*.sh; do BUILD=$(B) $$test || [ $$? -eq 77 ] || exit 1; done
+
 # ---------------------------------------------------------------- tests of the library, and all tests
 TEST_CFLAGS = $(CFLAGS_C) -D_GNU_SOURCE -Itests -Ilib
 LIB_TESTS := $(addprefix $(B)/tests/test_,extent_tree arena block errors log heap registry inspect stress)
@@ -315,7 +335,7 @@ ASAN_TESTS := $(LIB_TESTS:$(B)/%=$(B)/asan/%)
 TSAN_TESTS := $(addprefix $(B)/tsan/tests/test_,heap registry errors stress)
 ASAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 .PHONY: chaos unit-tests asan-tests tsan-tests objects format-check
-unit-tests: $(UNIT_TESTS)
+unit-tests: $(UNIT_TESTS) $(PRELOAD_TESTS)
 objects: $(LIB_OBJ) $(PRELOAD_OBJ) $(USER_OBJ)
 asan-tests:
 	$(Q)$(MAKE) --no-print-directory B=$(B)/asan OPT='-O1 -g' CFLAGS='$(ASAN_FLAGS)' LDFLAGS='$(ASAN_FLAGS)' $(ASAN_TESTS)

@@ -7,9 +7,11 @@
 #include "os.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -54,6 +56,34 @@ void os_huge_pages(void *address, size_t bytes)
 void os_release(void *address, size_t bytes)
 {
 	munmap(address, bytes);
+}
+
+/* The first number in statm, in pages. */
+static size_t taken_bytes(void)
+{
+	char text[64];
+	ssize_t length;
+	size_t pages = 0;
+	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return 0;
+	length = read(fd, text, sizeof(text));
+	close(fd);
+	for (ssize_t i = 0; i < length && text[i] >= '0' && text[i] <= '9'; i++)
+		pages = pages * 10 + (size_t)(text[i] - '0');
+	return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+size_t os_address_room_bytes(void)
+{
+	struct rlimit limit;
+	size_t taken;
+
+	if (getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY)
+		return SIZE_MAX;
+	taken = taken_bytes();
+	return limit.rlim_cur > taken ? limit.rlim_cur - taken : 0;
 }
 
 uint64_t os_now_ns(void)

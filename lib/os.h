@@ -21,6 +21,8 @@ int os_commit(void *address, size_t bytes);
 int os_purge(void *address, size_t bytes);
 void os_huge_pages(void *address, size_t bytes);
 void os_release(void *address, size_t bytes);
+/* How much address space the process may still take; without a limit SIZE_MAX. */
+size_t os_address_room_bytes(void);
 
 uint64_t os_now_ns(void); /* CLOCK_MONOTONIC */
 uint32_t os_thread_id(void);

@@ -4,10 +4,10 @@
 #include "preload.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
+
+#include "os.h"
 
 #define SLACK_BYTES    (4u << 20) /* an arena's own needs, and rounding */
 #define CAPACITY_UNIT  (2u << 20)
@@ -27,37 +27,17 @@ struct mmviz_arena *preload_arena_of(const void *block)
 
 /* ------------------------------------------------------------------ how much */
 
-/* Address space that the process has taken already; the first number in statm, in pages. */
-static size_t taken_bytes(void)
-{
-	char text[64];
-	ssize_t length;
-	size_t pages = 0;
-	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return 0;
-	length = read(fd, text, sizeof(text));
-	close(fd);
-	for (ssize_t i = 0; i < length && text[i] >= '0' && text[i] <= '9'; i++)
-		pages = pages * DECIMAL_DIGITS + (size_t)(text[i] - '0');
-	return pages * (size_t)sysconf(_SC_PAGESIZE);
-}
-
 /* Half of what a limited process still has: the rest is for its stacks, files and next arenas. */
 static size_t allowed_bytes(void)
 {
-	size_t allowed = MMVIZ_CAPACITY_MAX_BYTES, taken;
+	size_t allowed = os_address_room_bytes() / 2;
 	struct rlimit limit;
 
+	if (allowed > MMVIZ_CAPACITY_MAX_BYTES)
+		allowed = MMVIZ_CAPACITY_MAX_BYTES;
 	if (getrlimit(RLIMIT_DATA, &limit) == 0 && limit.rlim_cur < allowed)
 		allowed = limit.rlim_cur;
-	if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
-		return allowed;
-	taken = taken_bytes();
-	if (limit.rlim_cur <= taken)
-		return 0;
-	return (limit.rlim_cur - taken) / 2 < allowed ? (limit.rlim_cur - taken) / 2 : allowed;
+	return allowed;
 }
 
 /* ------------------------------------------------------------------ one more */

@@ -294,12 +294,22 @@ static struct {
 	uint32_t size; /* a power of two */
 } index_of_contexts;
 
+/* In a process under a limit, so little that its arenas do not feel it. */
+static void growing_reserve(struct growing *space)
+{
+	size_t room = os_address_room_bytes() / 32;
+
+	while (space->reserved_bytes > room && space->reserved_bytes > GROW_BYTES)
+		space->reserved_bytes /= 2;
+	space->start = os_reserve(space->reserved_bytes, MMVIZ_UNIT_BYTES);
+}
+
 static void *growing_append(struct growing *space, size_t bytes)
 {
 	void *at;
 
 	if (!space->start)
-		space->start = os_reserve(space->reserved_bytes, MMVIZ_UNIT_BYTES);
+		growing_reserve(space);
 	if (!space->start || bytes > space->reserved_bytes - space->used_bytes)
 		return NULL;
 	while (space->used_bytes + bytes > space->committed_bytes) {
