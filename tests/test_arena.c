@@ -102,6 +102,20 @@ static void test_random_operations_in_own_memory(void **state)
 	free(memory);
 }
 
+/* One arena after the other in the same memory: none believes what the last one left there. */
+static void test_random_operations_where_another_arena_was(void **state)
+{
+	const size_t bytes = 1u << 20;
+	static const unsigned flags[] = {0, MMVIZ_GUARD_BYTES, MMVIZ_SINGLE_THREADED};
+	unsigned char *memory = calloc(1, bytes + 4096);
+	uint64_t seed = random_seed();
+
+	(void)state;
+	for (uint32_t i = 0; i < 12; i++)
+		run_random(arena_of(bytes, flags[i % 3], memory + i * 24), seed + i, 600, 1);
+	free(memory);
+}
+
 /* ------------------------------------------------------------------ promises */
 
 static void test_a_class_per_size(void **state)
@@ -280,6 +294,7 @@ int main(void)
 		cmocka_unit_test(test_random_operations_single_threaded),
 		cmocka_unit_test(test_random_operations_with_huge_pages),
 		cmocka_unit_test(test_random_operations_in_own_memory),
+		cmocka_unit_test(test_random_operations_where_another_arena_was),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
