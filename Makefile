@@ -297,9 +297,12 @@ $(LIB_TESTS:=.o) $(addprefix $(B)/tests/,ops.o spy.o log_reader.o): $(B)/%.o: %.
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(TEST_CFLAGS) $(CFLAGS) -c -o $@ $<
 $(LIB_TESTS): %: %.o
-	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka -pthread
+	$(call say,LD,$@)$(CC) $(LDFLAGS) $(TEST_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka -pthread
 $(LIB_TESTS): $(B)/libmmviz.a
 $(B)/tests/test_arena $(B)/tests/test_block: $(B)/tests/ops.o
+# Reports name functions: their symbols are there, and no call is a jump.
+$(B)/tests/test_errors: TEST_LDFLAGS := -rdynamic
+$(B)/tests/test_errors.o: TEST_CFLAGS += -fno-optimize-sibling-calls
 $(B)/tests/test_log: $(addprefix $(B)/tests/,ops.o spy.o log_reader.o)
 $(B)/tests/test_cxx.o: tests/test_cxx.cpp
 	@mkdir -p $(@D)

@@ -12,8 +12,12 @@
 
 #include "arena.h"
 #include "error.h"
+#include "guard.h"
 
-static __thread char message[256];
+static __thread char message[1024];
+/* The block that something wrote over, or NULL, and what it is called. */
+static __thread const void *suspect;
+static __thread enum mmviz_error_kind suspect_kind;
 
 const char *mmviz_check_message(void)
 {
@@ -28,6 +32,17 @@ __attribute__((format(printf, 1, 2))) static int broken(const char *format, ...)
 	vsnprintf(message, sizeof(message), format, arguments);
 	va_end(arguments);
 	return -EUCLEAN;
+}
+
+/* The message so far names the mismatch; this names the block. Without the lock: symbols have locks
+ * of their own. */
+static void tell_suspect(const struct mmviz_arena *arena)
+{
+	size_t length = strnlen(message, sizeof(message) - 3);
+
+	length += (size_t)snprintf(message + length, sizeof(message) - length, "\n  ");
+	error_text_of_block(arena, suspect_kind, suspect, message + length,
+			    sizeof(message) - length);
 }
 
 /* What was counted on the way, to be compared at the end. */
@@ -46,6 +61,8 @@ static int check_cell(const struct mmviz_arena *arena, const struct mmviz_span *
 	bool is_live = arena_is_live(arena, header);
 	uint64_t word = header->word;
 
+	suspect = header + 1;
+	suspect_kind = MMVIZ_ERROR_CORRUPT_HEADER;
 	if (!mmviz_header_is_whole(header, (uint64_t)header))
 		return broken("block %p: check word %#x does not fit life %u and word %#llx",
 			      (const void *)(header + 1), header->check, mmviz_word_life(word),
@@ -61,7 +78,14 @@ static int check_cell(const struct mmviz_arena *arena, const struct mmviz_span *
 		return broken("block %p: %llu bytes requested, %zu usable",
 			      (const void *)(header + 1),
 			      (unsigned long long)mmviz_word_bytes(word), span_usable_bytes(span));
+	suspect_kind = MMVIZ_ERROR_OVERRUN;
+	if (is_live && mmviz_word_life(word) == MMVIZ_LIFE_LIVE &&
+	    arena->head.flags & MMVIZ_ARENA_GUARD_BYTES &&
+	    !guard_is_whole(header + 1, mmviz_word_bytes(word)))
+		return broken("block %p: written behind its %llu bytes", (const void *)(header + 1),
+			      (unsigned long long)mmviz_word_bytes(word));
 	*cached += !is_live;
+	suspect = NULL;
 	return 0;
 }
 
@@ -250,6 +274,7 @@ int mmviz_arena_check(struct mmviz_arena *arena)
 	if (!arena || arena->head.magic != MMVIZ_ARENA_MAGIC)
 		return broken("not an arena");
 	message[0] = '\0';
+	suspect = NULL;
 	heap_settle_mine(arena);
 	arena_lock(arena);
 	error = extent_tree_check(&arena->extents);
@@ -267,5 +292,7 @@ int mmviz_arena_check(struct mmviz_arena *arena)
 			       "magazines or are lost",
 			       (long long)tally.in_magazines);
 	arena_unlock(arena);
+	if (suspect)
+		tell_suspect(arena);
 	return error;
 }

@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include "error.h"
 
+#include <dlfcn.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +23,7 @@ static const char *const texts[] = {
 };
 
 static const char *const remedies[] = {
-	[MMVIZ_ERROR_DOUBLE_FREE] = "free each block once; the first free was before this call",
+	[MMVIZ_ERROR_DOUBLE_FREE] = "free each block once",
 	[MMVIZ_ERROR_FOREIGN_POINTER] =
 		"pass the pointer that the arena's alloc returned, to the same arena",
 	[MMVIZ_ERROR_CORRUPT_HEADER] =
@@ -30,22 +32,89 @@ static const char *const remedies[] = {
 	[MMVIZ_ERROR_OUT_OF_MEMORY] = "create the arena with more capacity",
 };
 
-static void print_and_abort(const struct mmviz_error *error)
+/* ------------------------------------------------------------------ the message */
+
+struct text {
+	char bytes[1536];
+	size_t length;
+};
+
+__attribute__((format(printf, 2, 3))) static void say(struct text *text, const char *format, ...)
 {
-	char text[640], born[64] = "";
+	size_t room = sizeof(text->bytes) - text->length;
+	va_list arguments;
 	int length;
 
-	if (error->born_at)
-		snprintf(born, sizeof(born), ", allocated by the code at %p", error->born_at);
-	length = snprintf(text, sizeof(text),
-			  "mmviz: %s: block %p (%zu bytes%s%s%s%s) in arena '%s', found by the "
-			  "code at %p: %s\n",
-			  error->what, error->address, error->bytes, error->tag[0] ? ", '" : "",
-			  error->tag, error->tag[0] ? "'" : "", born, error->arena, error->now_at,
-			  remedies[error->kind]);
-	if (length > (int)sizeof(text) - 1)
-		length = (int)sizeof(text) - 1;
-	if (write(STDERR_FILENO, text, (size_t)length) < 0)
+	va_start(arguments, format);
+	length = vsnprintf(text->bytes + text->length, room, format, arguments);
+	va_end(arguments);
+	if (length > 0)
+		text->length += (size_t)length < room ? (size_t)length : room - 1;
+}
+
+/* A return address, and the function that the call lies in, as far as symbols tell. */
+static void say_site(struct text *text, const char *what, const void *site)
+{
+	const char *file;
+	Dl_info info;
+
+	if (!site)
+		return;
+	say(text, "\n  %s by the code at %p", what, site);
+	if (!dladdr((const char *)site - 1, &info) || !info.dli_fname)
+		return;
+	file = strrchr(info.dli_fname, '/') ? strrchr(info.dli_fname, '/') + 1 : info.dli_fname;
+	if (info.dli_sname)
+		say(text, " (%s+%#zx in %s)", info.dli_sname,
+		    (size_t)((const char *)site - (const char *)info.dli_saddr), file);
+	else
+		say(text, " (%s+%#zx)", file,
+		    (size_t)((const char *)site - (const char *)info.dli_fbase));
+}
+
+static void say_block(struct text *text, const void *address, size_t bytes, const char *tag)
+{
+	if (tag[0])
+		say(text, "block %p (%zu bytes, '%s')", address, bytes, tag);
+	else
+		say(text, "block %p (%zu bytes)", address, bytes);
+}
+
+static void say_near(struct text *text, const struct mmviz_error *error)
+{
+	if (!error->near_block)
+		return;
+	if (error->kind == MMVIZ_ERROR_CORRUPT_HEADER)
+		say(text, "\n  in front of it lies ");
+	else if (error->near_block == error->address)
+		say(text, "\n  it is ");
+	else
+		say(text, "\n  it points %zu bytes into ",
+		    (size_t)((const char *)error->address - (const char *)error->near_block));
+	say_block(text, error->near_block, error->near_bytes, error->near_tag);
+	if (strcmp(error->near_arena, error->arena) != 0)
+		say(text, " of arena '%s'", error->near_arena);
+}
+
+/* All in one write, so that lines of several processes do not mix. Allocates nothing. */
+static void print_and_abort(const struct mmviz_error *error)
+{
+	struct text text = {.length = 0};
+
+	say(&text, "mmviz: %s: ", error->what);
+	if (error->kind == MMVIZ_ERROR_FOREIGN_POINTER)
+		say(&text, "%p", error->address);
+	else
+		say_block(&text, error->address, error->bytes, error->tag);
+	say(&text, " in arena '%s'", error->arena);
+	say_site(&text, "allocated", error->born_at);
+	say_site(&text, "freed first", error->freed_at);
+	say_site(&text, "found", error->now_at);
+	if (!error->now_at)
+		say(&text, "\n  found by a later call, on its way through free blocks");
+	say_near(&text, error);
+	say(&text, "\n  %s\n", remedies[error->kind]);
+	if (write(STDERR_FILENO, text.bytes, text.length) < 0)
 		abort();
 	abort();
 }
@@ -56,6 +125,8 @@ mmviz_error_handler mmviz_set_error_handler(mmviz_error_handler wanted)
 {
 	return __atomic_exchange_n(&handler, wanted ? wanted : print_and_abort, __ATOMIC_ACQ_REL);
 }
+
+/* ------------------------------------------------------------------ what lies where */
 
 /* The head of the span or large block whose units hold the address, or NULL. */
 static const struct mmviz_span *span_around(const struct mmviz_arena *arena, const void *address)
@@ -104,38 +175,141 @@ enum mmviz_error_kind error_of_block(const struct mmviz_arena *arena, const void
 		       : MMVIZ_ERROR_CORRUPT_HEADER;
 }
 
+/* ------------------------------------------------------------------ what is said of a block */
+
 /* The name under which a program knows a block: its label, else its tag. */
 static const char *name_of(const struct mmviz_span *span, const struct mmviz_header *header,
-			   const struct mmviz_context *context)
+			   char label[MMVIZ_LABEL_BYTES])
 {
-	static __thread char label[MMVIZ_LABEL_BYTES]; /* a copy: the NUL may be overwritten, too */
+	struct mmviz_context context;
 
 	if (span && span->shape == MMVIZ_SHAPE_LABELLED) {
-		memcpy(label, (const char *)header - MMVIZ_LABEL_BYTES, sizeof(label) - 1);
+		/* a copy: the NUL may be overwritten, too */
+		memcpy(label, (const char *)header - MMVIZ_LABEL_BYTES, MMVIZ_LABEL_BYTES - 1);
 		return label;
 	}
-	return context->kind == MMVIZ_CONTEXT_TAG ? (const char *)context->value : "";
+	context = registry_context(mmviz_word_context(header->word));
+	return context.kind == MMVIZ_CONTEXT_TAG ? (const char *)context.value : "";
+}
+
+/* Whether a word can be a return address: something is loaded there. Takes no lock. */
+static bool is_code(const void *address)
+{
+#if __GLIBC_PREREQ(2, 35)
+	struct dl_find_object object;
+
+	return _dl_find_object((void *)address, &object) == 0;
+#else
+	Dl_info info;
+
+	return dladdr(address, &info) != 0;
+#endif
+}
+
+/* Where a free block was freed: its first bytes say so, if nobody wrote to it since. */
+static const void *free_site_of(const void *block)
+{
+	const void *site;
+
+	memcpy(&site, block, sizeof(site));
+	return is_code(site) ? site : NULL;
+}
+
+/* The block whose cell holds this address, live or not; NULL: none whose header can be trusted. */
+static const struct mmviz_header *header_around(const struct mmviz_arena *arena,
+						const void *address)
+{
+	const struct mmviz_span *span = span_around(arena, address);
+	const struct mmviz_header *header;
+	uint64_t offset;
+
+	if (!span || !span->cell_bytes)
+		return NULL;
+	offset = (uint64_t)address - span->start_addr;
+	if (span->fit == MMVIZ_FIT_LARGE)
+		offset = 0;
+	if (offset / span->cell_bytes >= span->bump_cells)
+		return NULL;
+	header = span_header(span, (uint32_t)(offset / span->cell_bytes));
+	return mmviz_header_is_whole(header, (uint64_t)header) ? header : NULL;
+}
+
+static void describe_near(struct mmviz_error *error, const struct mmviz_arena *arena,
+			  const struct mmviz_header *header)
+{
+	static __thread char label[MMVIZ_LABEL_BYTES];
+
+	if (!header)
+		return;
+	error->near_block = header + 1;
+	error->near_bytes = mmviz_word_bytes(header->word);
+	error->near_tag = name_of(span_around(arena, header), header, label);
+	error->near_arena = arena->head.name;
+}
+
+/* A pointer that is no block: the live block that it points into, here or elsewhere. */
+static void describe_foreign(struct mmviz_error *error, const void *block)
+{
+	const struct mmviz_arena *arena = registry_arena_of(block);
+	const struct mmviz_header *header = arena ? header_around(arena, block) : NULL;
+
+	if (header && (const void *)(header + 1) <= block && arena_is_live(arena, header))
+		describe_near(error, arena, header);
+}
+
+/* A header that was overwritten: what it says still, if that can be, and the block in front. */
+static void describe_corrupt(struct mmviz_error *error, const struct mmviz_arena *arena,
+			     const struct mmviz_span *span, const struct mmviz_header *header)
+{
+	uint64_t cell_start = (uint64_t)header - span->first_header_bytes;
+
+	if (error->bytes > span_usable_bytes(span) ||
+	    registry_context(mmviz_word_context(header->word)).kind == MMVIZ_CONTEXT_NONE) {
+		error->bytes = span_usable_bytes(span);
+		error->tag = "";
+		error->born_at = NULL;
+	}
+	if (span->fit != MMVIZ_FIT_LARGE && cell_start > span->start_addr)
+		describe_near(error, arena, header_around(arena, (const void *)(cell_start - 1)));
 }
 
 /* What can be said of the block, from a header that may be garbage. */
 static void describe(struct mmviz_error *error, const struct mmviz_arena *arena, const void *block)
 {
+	static __thread char label[MMVIZ_LABEL_BYTES];
 	const struct mmviz_header *header = (const struct mmviz_header *)block - 1;
 	const struct mmviz_span *span;
 	struct mmviz_context context;
 
-	error->tag = "";
-	if (error->kind == MMVIZ_ERROR_FOREIGN_POINTER || !is_readable_block(arena, block))
+	error->tag = error->near_tag = error->near_arena = "";
+	if (error->kind == MMVIZ_ERROR_FOREIGN_POINTER || !is_readable_block(arena, block)) {
+		describe_foreign(error, block);
 		return;
+	}
 	span = is_block_start(arena, block) ? span_around(arena, block) : NULL;
 	context = registry_context(mmviz_word_context(header->word));
-	error->tag = name_of(span, header, &context);
+	error->tag = name_of(span, header, label);
 	if (context.kind == MMVIZ_CONTEXT_SITE)
 		error->born_at = (const void *)context.value;
-	if (mmviz_word_life(header->word) == MMVIZ_LIFE_LIVE)
-		error->bytes = mmviz_word_bytes(header->word);
-	else if (span)
-		error->bytes = span_usable_bytes(span);
+	error->bytes = mmviz_word_bytes(header->word);
+	if (!arena_is_live(arena, header) || mmviz_word_life(header->word) == MMVIZ_LIFE_RETURNED)
+		error->freed_at = free_site_of(block);
+	if (error->kind == MMVIZ_ERROR_CORRUPT_HEADER && span)
+		describe_corrupt(error, arena, span, header);
+}
+
+void error_text_of_block(const struct mmviz_arena *arena, enum mmviz_error_kind kind,
+			 const void *block, char *bytes, size_t size)
+{
+	struct mmviz_error error = {.kind = (int)kind, .address = block, .arena = arena->head.name};
+	struct text text = {.length = 0};
+
+	describe(&error, arena, block);
+	say_block(&text, error.address, error.bytes, error.tag);
+	say_site(&text, "allocated", error.born_at);
+	say_site(&text, "freed first", error.freed_at);
+	say_near(&text, &error);
+	snprintf(bytes, size, "%s", text.bytes);
 }
 
 void error_report(struct mmviz_arena *arena, enum mmviz_error_kind kind, const void *block,

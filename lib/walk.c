@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "arena.h"
+#include "error.h"
 
 /* Visits span after span, large blocks too, in address order, until non-zero. Caller locks. */
 static int each_span(const struct mmviz_arena *arena,
@@ -43,46 +44,76 @@ static bool is_live(const struct mmviz_arena *arena, const struct mmviz_header *
 struct walk {
 	mmviz_block_visitor visit;
 	void *context;
+	uint32_t my_heap;   /* id of the calling thread's heap; 0: none */
+	const void *broken; /* the first block whose header was written over; or NULL */
 };
+
+/*
+ * A live header that is not whole. One of another thread's may be about to change, and is passed
+ * over; nobody changes those of our own heap, nor large ones, whose lock we hold.
+ */
+static void note_broken(struct walk *walk, const struct mmviz_span *span,
+			const struct mmviz_header *header)
+{
+	bool is_still = span->fit == MMVIZ_FIT_LARGE ||
+			(walk->my_heap && span->owner_heap == walk->my_heap);
+
+	if (is_still && !walk->broken)
+		walk->broken = header + 1;
+}
 
 static int visit_cells(const struct mmviz_arena *arena, const struct mmviz_span *span,
 		       void *context)
 {
-	const struct walk *walk = context;
+	struct walk *walk = context;
 	int result = 0;
 
 	for (uint32_t cell = 0; cell < span->bump_cells && !result; cell++) {
 		const struct mmviz_header *header = span_header(span, cell);
+		char label[MMVIZ_LABEL_BYTES] =
+			""; /* a copy: what lies there is not the visitor's */
 		struct mmviz_block block = {
 			.address = header + 1,
 			.bytes = mmviz_word_bytes(header->word),
 			.usable_bytes = span_usable_bytes(span),
 			.tag = registry_context_name(mmviz_word_context(header->word)),
-			.label = span->shape == MMVIZ_SHAPE_LABELLED
-					 ? (const char *)header - MMVIZ_LABEL_BYTES
-					 : "",
+			.label = label,
 			.context = mmviz_word_context(header->word),
 			.owner_heap = span->owner_heap,
 			.incarnation = header->incarnation,
 		};
 
-		if (is_live(arena, header))
-			result = walk->visit(&block, walk->context);
+		if (arena_is_live(arena, header) &&
+		    !mmviz_header_is_whole(header, (uint64_t)header)) {
+			note_broken(walk, span, header);
+			continue;
+		}
+		if (!is_live(arena, header))
+			continue;
+		if (span->shape == MMVIZ_SHAPE_LABELLED)
+			memcpy(label, (const char *)header - MMVIZ_LABEL_BYTES, sizeof(label) - 1);
+		result = walk->visit(&block, walk->context);
 	}
 	return result;
 }
 
 int mmviz_arena_walk(struct mmviz_arena *arena, mmviz_block_visitor visit, void *context)
 {
-	struct walk walk = {visit, context};
+	struct walk walk = {.visit = visit, .context = context};
+	const struct heap *mine;
 	int result;
 
 	if (!arena || !visit)
 		return -EINVAL;
 	heap_settle_mine(arena);
+	mine = thread_heaps[arena->slot];
+	walk.my_heap = mine ? mine->head.id : 0;
 	arena_lock(arena);
 	result = each_span(arena, visit_cells, &walk);
 	arena_unlock(arena);
+	if (walk.broken)
+		error_report(arena, MMVIZ_ERROR_CORRUPT_HEADER, walk.broken,
+			     __builtin_return_address(0));
 	return result;
 }
 

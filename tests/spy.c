@@ -2,6 +2,8 @@
 /* spy.c - see spy.h. */
 #include "spy.h"
 
+#include "test.h"
+
 #include <stdio.h>
 
 #include "probes.h"
@@ -28,14 +30,14 @@ void mmviz_probe_alloc(uint64_t arena_id, uint64_t address, uint64_t bytes, uint
 		       const char *text)
 {
 	note_block(SPY_ALLOC, arena_id, address, bytes, context);
-	snprintf(spy.text, sizeof(spy.text), "%s", text);
+	snprintf(spy.text, sizeof(spy.text), "%s", reveal(text, MMVIZ_LABEL_BYTES));
 }
 
 void mmviz_probe_free(uint64_t arena_id, uint64_t address, uint64_t bytes, uint32_t context,
 		      const char *text)
 {
 	note_block(SPY_FREE, arena_id, address, bytes, context);
-	snprintf(spy.text, sizeof(spy.text), "%s", text);
+	snprintf(spy.text, sizeof(spy.text), "%s", reveal(text, MMVIZ_LABEL_BYTES));
 }
 
 void mmviz_probe_batch(const struct mmviz_log *log, uint64_t bytes)

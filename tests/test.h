@@ -32,6 +32,25 @@
 		opaque_;                                                                           \
 	})
 
+/* A look at what the library keeps from the program: a header, a label, guard bytes. */
+#if defined(__has_feature) /* clang */
+#if __has_feature(address_sanitizer) && !defined(__SANITIZE_ADDRESS__)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+void __asan_unpoison_memory_region(const volatile void *address, size_t bytes);
+#define REVEAL(address, bytes) __asan_unpoison_memory_region(address, bytes)
+#else
+#define REVEAL(address, bytes) ((void)(address), (void)(bytes))
+#endif
+#define reveal(address, bytes)                                                                     \
+	({                                                                                         \
+		__typeof__((address) + 0) revealed_ = opaque(address);                             \
+		REVEAL(revealed_, bytes);                                                          \
+		revealed_;                                                                         \
+	})
+
 /* Every invariant of the arena holds; the first mismatch is printed. */
 #define assert_whole(arena)                                                                        \
 	do {                                                                                       \

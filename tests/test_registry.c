@@ -265,7 +265,9 @@ __attribute__((noinline)) static void *alloc_there(struct mmviz_arena *arena)
 
 static uint32_t context_of(void *block)
 {
-	return mmviz_word_context(((const struct mmviz_header *)opaque(block) - 1)->word);
+	const struct mmviz_header *header = (const struct mmviz_header *)block - 1;
+
+	return mmviz_word_context(reveal(header, sizeof(*header))->word);
 }
 
 static void test_untagged_blocks_know_their_call_site(void **state)

@@ -166,8 +166,11 @@ struct mmviz_block {
 /* Return non-zero to end the walk. The block's strings are valid until it returns. */
 typedef int (*mmviz_block_visitor)(const struct mmviz_block *block, void *context);
 
-/* Visit every live block in address order. Returns what the visitor returned, or -EINVAL. The
- * visitor must not allocate here. */
+/*
+ * Visit every live block in address order. Returns what the visitor returned, or -EINVAL. The
+ * visitor must not allocate here. Blocks whose header was overwritten are left out; the first of
+ * the calling thread's, or of the large ones, goes to the error handler afterwards.
+ */
 MMVIZ_API int mmviz_arena_walk(struct mmviz_arena *arena, mmviz_block_visitor visit, void *context);
 
 /* Check every invariant. 0, or -EUCLEAN and the first mismatch in mmviz_check_message(). No other
@@ -178,17 +181,24 @@ MMVIZ_API const char *mmviz_check_message(void);
 /* ------------------------------------------------------------------ errors */
 
 struct mmviz_error {
-	int kind;	     /* enum mmviz_error_kind in abi.h */
-	const char *what;    /* "double free", ... */
-	const void *address; /* the pointer that was passed */
-	size_t bytes;	     /* of the block, as far as its header can be trusted */
-	const char *arena;   /* name */
-	const char *tag;     /* name, label or "" */
-	const void *born_at; /* call site of an untagged block, or NULL */
-	const void *now_at;  /* call site of the wrong call */
+	int kind;	      /* enum mmviz_error_kind in abi.h */
+	const char *what;     /* "double free", ... */
+	const void *address;  /* the pointer that was passed */
+	size_t bytes;	      /* of the block, as far as its header can be trusted */
+	const char *arena;    /* name */
+	const char *tag;      /* name, label or "" */
+	const void *born_at;  /* call site of an untagged block, or NULL */
+	const void *now_at;   /* call site of the wrong call, or NULL */
+	const void *freed_at; /* call site of the first free, unless it was overwritten; or NULL */
+	/* An overwritten header: the block in front of it. A pointer that is no block of this
+	 * arena: the block that it points into, here or in another arena. NULL: none. */
+	const void *near_block;
+	size_t near_bytes;
+	const char *near_tag, *near_arena;
 };
 /*
  * Called before anything is changed (but for an overwritten header, whose block is free by then).
+ * The error and its texts are valid until it returns.
  * The default prints one message to standard error and aborts; a handler that returns makes the
  * wrong call do nothing. Returns the old handler; NULL restores the default.
  */
