@@ -147,12 +147,13 @@ $(B)/bench/micro/bench_replica.o: BENCH_CFLAGS += -Iuser
 $(B)/bench/replica: $(B)/bench/micro/bench_replica.o $(B)/bench/compare/machine.o $(USER_MODEL_SRC:%.c=$(B)/%.o)
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ -lm
 
-bench: $(BENCH_PROGRAMS) $(B)/mmviz-bpf $(B)/server_sim ## measure everything, side by side with other allocators (QUICK=1: in a minute)
+bench: $(BENCH_PROGRAMS) $(B)/libmmviz-preload.so $(B)/mmviz-bpf $(B)/server_sim ## measure everything, side by side with other allocators (QUICK=1: in a minute)
 	$(Q)bench/run.sh $(B) $(if $(QUICK),quick)
 
 .PHONY: bench-instructions
-bench-instructions: $(BENCH_PROGRAMS) ## instructions for an allocation and its free, by allocator (callgrind; the same on a busy machine)
-	$(Q)$(B)/bench/compare_allocators --build $(B) --instructions | tee $(B)/bench/instructions.txt
+bench-instructions: $(BENCH_PROGRAMS) $(B)/libmmviz-preload.so ## instructions for an allocation and its free, by allocator (callgrind; the same on a busy machine)
+	$(Q)$(B)/bench/compare_allocators --build $(B) --instructions \
+		>$(B)/bench/instructions.txt; status=$$?; cat $(B)/bench/instructions.txt; exit $$status
 
 # Targets of the fault tests: linked with the library, or loading it late: shared, or as a copy of their own.
 FAULT_TARGETS := $(addprefix $(B)/tests/fault_,target host linked_twice plugin.so plugin_copy.so)
@@ -169,6 +170,17 @@ $(B)/tests/fault_plugin_copy.so: tests/faults/work.c
 	$(FAULT_BUILD) -shared -fPIC -Wl,-Bsymbolic $(B)/libmmviz.a -pthread
 $(B)/tests/fault_linked_twice: tests/faults/target.c tests/faults/work.c | $(B)/tests/fault_plugin.so
 	$(FAULT_BUILD) $(B)/libmmviz.a -Wl,--no-as-needed $(B)/libmmviz.so -Wl,-rpath,'$$ORIGIN' -pthread
+
+# Unmodified programs under each allocator.
+$(B)/bench/measure: $(B)/bench/programs/measure.o
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^
+$(B)/bench/compare_programs: $(patsubst %,$(B)/bench/%.o,programs/programs compare/contender compare/figures compare/machine)
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^
+.PHONY: bench-programs
+bench-programs: $(B)/bench/measure $(B)/bench/compare_programs $(B)/libmmviz-preload.so ## redis, sqlite, python, git, g++ under each allocator (RUNS=9; QUICK=1)
+	$(Q)bench/deps.sh programs
+	$(Q)$(B)/bench/compare_programs --build $(B) --runs $(or $(RUNS),$(if $(QUICK),1,5)) $(if $(QUICK),--quick) \
+		>$(B)/bench/programs.txt; status=$$?; cat $(B)/bench/programs.txt; exit $$status
 
 E2E_NEEDS := $(B)/mmviz-bpf $(B)/server_sim $(B)/lua_arena $(FAULT_TARGETS)
 .PHONY: test-e2e soak

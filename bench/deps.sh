@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # deps.sh - install what is missing, and nothing else.
 #
-#	bench/deps.sh [build|all]
+#	bench/deps.sh [build|all|programs]
 #
-# `build` is what the build and the demo need, `all` adds tests and benchmarks. Checks look for the thing itself (a
+# `build` is what the build and the demo need, `all` adds tests and benchmarks, `programs` is what bench/programs runs. Checks look for the thing itself (a
 # command, a pkg-config module, a library), so that it does not matter where it came from. Where neither apt-get nor
 # dnf is at hand, says what is missing.
 set -euo pipefail
@@ -62,6 +62,23 @@ check_all() {
 	need command valgrind valgrind valgrind
 }
 
+have_python_tests() {
+	/usr/bin/python3 -c "import test.test_json, test.test_re, test.test_dict" 2>/dev/null
+}
+
+# redis-tools has the server's executable too, without a service that starts by itself.
+check_programs() {
+	need command redis-benchmark redis-tools redis
+	need command sqlite3 sqlite3 sqlite
+	need command /usr/bin/python3 python3 python3
+	need python_tests "python3's test suite" libpython3-testsuite python3-test
+	need command git git git-core
+	need command g++ g++ gcc-c++
+	need library libmimalloc.so.2 libmimalloc2.0 mimalloc
+	need library libjemalloc.so.2 libjemalloc2 jemalloc
+	need library libtcmalloc_minimal.so.4 libtcmalloc-minimal4 gperftools-libs
+}
+
 check() {
 	apt_missing=() dnf_missing=() names_missing=()
 	"check_$1"
@@ -95,9 +112,9 @@ install_missing() {
 
 group=${1:-all}
 case $group in
-build | all) ;;
+build | all | programs) ;;
 *)
-	echo "usage: bench/deps.sh [build|all]" >&2
+	echo "usage: bench/deps.sh [build|all|programs]" >&2
 	exit 64
 	;;
 esac
