@@ -182,7 +182,8 @@ bench-programs: $(B)/bench/measure $(B)/bench/compare_programs $(B)/libmmviz-pre
 	$(Q)$(B)/bench/compare_programs --build $(B) --runs $(or $(RUNS),$(if $(QUICK),1,5)) $(if $(QUICK),--quick) \
 		>$(B)/bench/programs.txt; status=$$?; cat $(B)/bench/programs.txt; exit $$status
 
-E2E_NEEDS := $(B)/mmviz-bpf $(B)/server_sim $(B)/lua_arena $(FAULT_TARGETS)
+PRELOAD_TESTS := $(addprefix $(B)/tests/preload/,semantics life plugin.so operators operators_replaced own_malloc own_malloc_by_name mistakes stress crowd)
+E2E_NEEDS = $(B)/mmviz-bpf $(B)/server_sim $(B)/lua_arena $(B)/libmmviz-preload.so $(PRELOAD_TESTS) $(B)/tests/attach_target_static $(FAULT_TARGETS)
 .PHONY: test-e2e soak
 test-e2e: $(E2E_NEEDS) ## test the collector on real traffic: replica and walk equal, kills, lost events (root)
 	$(Q)BUILD=$(B) tests/e2e/run.sh
@@ -280,7 +281,6 @@ test-model: $(MODEL_TESTS) ## test the replica and its views
 	$(Q)for test in $(MODEL_TESTS); do $$test || exit 1; done
 
 # ---------------------------------------------------------------- tests of the preload library
-PRELOAD_TESTS := $(addprefix $(B)/tests/preload/,semantics life plugin.so operators operators_replaced own_malloc own_malloc_by_name mistakes stress crowd)
 PRELOAD_CFLAGS = $(CFLAGS_C) -fno-builtin $(CFLAGS) -MF $@.d $(LDFLAGS)
 $(PRELOAD_TESTS): | $(B)/libmmviz-preload.so
 $(addprefix $(B)/tests/preload/,semantics life mistakes stress crowd own_malloc): $(B)/%: %.c
@@ -296,7 +296,7 @@ $(B)/tests/preload/plugin.so: tests/preload/plugin.cpp
 	@mkdir -p $(@D)
 	$(call say,CXX,$<)$(CXX) $(OPT) -std=c++17 -Wall -Wextra -shared -fPIC -o $@ $<
 .PHONY: test-preload
-test-preload: $(PRELOAD_TESTS) $(B)/mmviz-bpf $(B)/libmmviz-preload.so ## test malloc for unmodified programs, and mmviz-bpf run (LONG=1: big programs)
+test-preload: $(E2E_NEEDS) ## test malloc for unmodified programs, and mmviz-bpf run (LONG=1: big programs)
 	$(Q)for test in tests/e2e/preload_*.sh tests/e2e/run_*.sh; do BUILD=$(B) $$test || [ $$? -eq 77 ] || exit 1; done
 
 # ---------------------------------------------------------------- tests of the library, and all tests
@@ -386,7 +386,7 @@ install: all ## the collector, libraries, headers, mmviz.pc, man pages, completi
 	$(Q)$(INSTALL) -m 755 $(B)/libmmviz.so $(DESTDIR)$(LIBDIR)/libmmviz.so.$(VERSION)
 	$(Q)ln -sf libmmviz.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libmmviz.so.1
 	$(Q)ln -sf libmmviz.so.1 $(DESTDIR)$(LIBDIR)/libmmviz.so
-	$(Q)[ ! -e $(B)/libmmviz-preload.so ] || $(INSTALL) -m 755 $(B)/libmmviz-preload.so $(DESTDIR)$(LIBDIR)
+	$(Q)$(INSTALL) -m 755 $(B)/libmmviz-preload.so $(DESTDIR)$(LIBDIR)
 	$(Q)$(INSTALL) -m 644 lib/include/mmviz/*.h $(DESTDIR)$(PREFIX)/include/mmviz
 	$(Q)printf '%s\n' 'prefix=$(PREFIX)' 'Name: mmviz' 'Description: arenas whose blocks can be watched from outside' \
 		'Version: $(VERSION)' 'Libs: -L$(LIBDIR) -lmmviz -pthread' 'Cflags: -I$${prefix}/include' \

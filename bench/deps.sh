@@ -22,6 +22,15 @@ have_library() {
 	compgen -G "/usr/lib*/$1" >/dev/null || compgen -G "/usr/lib/*/$1" >/dev/null || [ -e "/usr/local/lib/$1" ]
 }
 
+# The tests of the distribution's python3 are a package for each version of it.
+have_python_tests() {
+	/usr/bin/python3 -c "import $1" 2>/dev/null
+}
+
+python_tests_package() {
+	/usr/bin/python3 -c 'import sys; print("libpython%d.%d-testsuite" % sys.version_info[:2])' 2>/dev/null || echo python3
+}
+
 # need KIND NAME DEBIAN-PACKAGE FEDORA-PACKAGE
 need() {
 	"have_$1" "$2" && return
@@ -54,6 +63,9 @@ check_all() {
 	need command curl curl curl
 	need command jq jq jq
 	need module cmocka libcmocka-dev libcmocka-devel
+	need command sqlite3 sqlite3 sqlite
+	need command redis-server redis-server redis
+	need python_tests test.test_json "$(python_tests_package)" python3-test
 	have_module lua || need module lua5.4 liblua5.4-dev lua-devel
 	need library libmimalloc.so.2 libmimalloc2.0 mimalloc
 	need library libjemalloc.so.2 libjemalloc2 jemalloc

@@ -59,11 +59,11 @@ crowded 20000 3 1
 # mistake NAME TEXT: the program is ended by SIGABRT, and the message says TEXT.
 mistake() {
 	local status=0
-	(LD_PRELOAD=$library exec "$programs/mistakes" "$1") >"$scratch/out" 2>"$scratch/err" || status=$?
+	{ LD_PRELOAD=$library "$programs/mistakes" "$1"; } >"$scratch/out" 2>"$scratch/err" || status=$?
 	[ "$status" -eq 134 ] || fail "mistake $1: status $status"
-	grep -Eq "^mmviz: $2: block 0x[0-9a-f]+ .* in arena 'malloc', found by the code at 0x" "$scratch/err" ||
-		fail "mistake $1: $(cat "$scratch/err")"
-	echo "  $1: $(cut -c1-60 "$scratch/err")..."
+	grep -Eq "^mmviz: $2: .*0x[0-9a-f]+.* in arena 'malloc'" "$scratch/err" || fail "mistake $1: $(cat "$scratch/err")"
+	grep -q 'found by the code at 0x' "$scratch/err" || fail "mistake $1, no site: $(cat "$scratch/err")"
+	echo "  $1: $(head -1 "$scratch/err" | cut -c1-80)"
 }
 
 echo "mistakes are named, and end the program"

@@ -67,8 +67,7 @@ for launcher in "" "env" "nice -n 1" "timeout 20" "setsid" "env -u HOME nice"; d
 	# shellcheck disable=SC2086
 	run 0.7 -- $launcher "$scratch/script" a b
 	[ "$(cat "$scratch/out")" = "$scratch/script a b" ] || fail "$launcher: $(cat "$scratch/out")"
-	grep -q 'Attached to .* (bash\|script)' "$scratch/err" || grep -q '(bash)\|(script)' "$scratch/err" ||
-		fail "$launcher: not the script is followed: $(cat "$scratch/err")"
+	grep -Eq '^Attached to [0-9]+ \((bash|script)\)' "$scratch/err" || fail "$launcher: not the script is followed: $(cat "$scratch/err")"
 done
 
 # ends PID...: it is gone within 10 s.
