@@ -28,6 +28,7 @@ const volatile __u64 namespace_dev, namespace_inode;
 const volatile __u32 target_tgid;
 const volatile __u64 registry_addr;
 const volatile __u64 wakeup_bytes; /* wake the collector when so much lies in the ring */
+const volatile __u64 room_bytes; /* batches and events fill the ring up to here; the rest is kept */
 const volatile bool copies_tails;
 
 /* Changed by the collector while the programs run. */
@@ -48,6 +49,15 @@ static __always_inline __u64 wakeup_flags(void)
 									   : BPF_RB_NO_WAKEUP;
 }
 
+/*
+ * What is kept at the end of the ring is for the last words of a target: when it ends while the
+ * ring is full, the numbers of its logs still come through, and tell how much is missing.
+ */
+static __always_inline bool has_room(void)
+{
+	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) <= room_bytes;
+}
+
 static __always_inline void head_fill(struct ring_head *head, __u32 kind)
 {
 	head->kind = kind;
@@ -60,7 +70,8 @@ static __always_inline void head_fill(struct ring_head *head, __u32 kind)
 SEC("uprobe.s")
 int BPF_KPROBE(on_batch, const void *log, __u64 bytes)
 {
-	struct ring_log *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+	struct ring_log *record =
+		has_room() ? bpf_ringbuf_reserve(&ring, sizeof(*record), 0) : NULL;
 
 	if (!record) {
 		__sync_fetch_and_add(&dropped_batches, 1);
@@ -86,7 +97,7 @@ static __always_inline int put_event(struct pt_regs *ctx, bool is_free)
 
 	if (one_in > 1 && bpf_get_prandom_u32() % one_in != 0)
 		return 0;
-	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+	record = has_room() ? bpf_ringbuf_reserve(&ring, sizeof(*record), 0) : NULL;
 	if (!record) {
 		__sync_fetch_and_add(&dropped_events, 1);
 		return 0;
@@ -116,7 +127,8 @@ int on_free(struct pt_regs *ctx)
 
 static __always_inline int put_sample(struct pt_regs *ctx, bool is_free)
 {
-	struct ring_sample *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+	struct ring_sample *record =
+		has_room() ? bpf_ringbuf_reserve(&ring, sizeof(*record), 0) : NULL;
 
 	if (!record) {
 		__sync_fetch_and_add(&dropped_events, 1);
@@ -204,7 +216,9 @@ static __always_inline int walk_heap(struct tail_walk *walk)
 	}
 	walk->heap_addr = heap.next_addr;
 	events = numbers[2] - numbers[1];
-	if (events == 0)
+	if (events != 0 && !has_room())
+		__sync_fetch_and_add(&dropped_batches, 1);
+	if (events == 0 || !has_room())
 		put_tail(heap.log_addr, RING_LOG_HEAD_BYTES, MMVIZ_LOG_HEAD_BYTES);
 	else
 		put_tail(heap.log_addr, sizeof(struct ring_log),

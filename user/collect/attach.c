@@ -36,6 +36,7 @@
 #include "ring.bpf.h"
 
 #define RING_BYTES_DEFAULT (64u << 20)
+#define LAST_WORDS_SHARE   16 /* of the ring is kept for the numbers of a target's last logs */
 #define DRAIN_IS_COMPLETE  (-ECANCELED) /* stops libbpf's loop */
 
 /* The programs that sit on probes, in the order in which they are armed. */
@@ -164,6 +165,8 @@ static int configure(struct attach *attach, const struct target *target,
 		return error;
 	skeleton->rodata->registry_addr = target_registry_addr(target);
 	skeleton->rodata->wakeup_bytes = attach->ring_bytes / 4;
+	skeleton->rodata->room_bytes = attach->ring_bytes - attach->ring_bytes / LAST_WORDS_SHARE -
+				       sizeof(struct ring_log);
 	skeleton->rodata->copies_tails = options->mode == ATTACH_EXACT;
 	skeleton->data->sample_events = options->sample_events;
 	programs_by_probe(skeleton, programs);
