@@ -93,7 +93,7 @@ static int run(const struct command *command, char *name, int argc, char **argv)
 	argv[0] = name;
 	catch_signals();
 	result = command->run(argc, argv);
-	if (fflush(stdout) != 0 && result == 0) {
+	if ((fflush(stdout) != 0 || ferror(stdout)) && result == 0) {
 		fprintf(stderr, "mmviz-bpf: writing to standard output failed: %m\n");
 		return EXIT_FAILURE;
 	}

@@ -32,12 +32,13 @@ static int write_json(FILE *out, const struct picture *picture, pid_t pid)
 	json_t *json = export_json_snapshot(picture_view(picture), pid, picture_pause_ns(picture));
 	int error = 0;
 
+	errno = 0;
 	if (!json ||
 	    json_object_set_new(json, "blocks_in_motion",
 				json_integer((json_int_t)picture_blocks_in_motion(picture))))
 		error = -ENOMEM;
 	if (!error && (json_dumpf(json, out, JSON_INDENT(2)) || fputc('\n', out) == EOF))
-		error = -EIO;
+		error = errno ? -errno : -EIO;
 	json_decref(json);
 	return error;
 }

@@ -60,34 +60,53 @@ static int follow(struct session *session)
 	return result == 1 ? -ESRCH : result;
 }
 
+static int print_round(const struct options *options, uint32_t round,
+		       const struct session_verdict *verdict)
+{
+	int error;
+
+	if (options->json)
+		print_json(round, verdict);
+	else if (options->verbosity >= 0)
+		print_text(round, verdict);
+	if (fflush(stdout) == 0)
+		return 0;
+	error = -errno;
+	fprintf(stderr, "mmviz-bpf: writing to standard output failed: %s\n", strerror(-error));
+	return error;
+}
+
+static int tell_end(int error)
+{
+	if (error == -ESRCH)
+		fprintf(stderr, "mmviz-bpf: the target has ended; what was compared before is "
+				"above\n");
+	else
+		fprintf(stderr, "mmviz-bpf: following the target failed: %s\n", strerror(-error));
+	return error;
+}
+
 /* COMMAND_CHECK_FAILED if a round was not equal. */
 static int run_rounds(struct session *session, const struct options *options)
 {
 	uint32_t rounds = options->rounds ? options->rounds : ROUNDS_DEFAULT;
-	int error = 0, result = 0;
+	int result = 0;
 
-	for (uint32_t round = 1; round <= rounds && !error && !command_stop; round++) {
+	for (uint32_t round = 1; round <= rounds && !command_stop; round++) {
 		struct session_verdict verdict;
+		int error = follow(session);
 
-		error = follow(session);
 		if (!error)
 			error = session_verify(session, &verdict);
 		if (error)
-			break;
+			return tell_end(error);
 		if (!verdict.is_equal || verdict.lost_events)
 			result = COMMAND_CHECK_FAILED;
-		if (options->json)
-			print_json(round, &verdict);
-		else if (options->verbosity >= 0)
-			print_text(round, &verdict);
-		fflush(stdout);
+		error = print_round(options, round, &verdict);
+		if (error)
+			return error;
 	}
-	if (error == -ESRCH)
-		fprintf(stderr, "mmviz-bpf: the target has ended; what was compared before is "
-				"above\n");
-	else if (error)
-		fprintf(stderr, "mmviz-bpf: following the target failed: %s\n", strerror(-error));
-	return error ? error : result;
+	return result;
 }
 
 /* Events that were lost between two rounds count too. */
