@@ -133,3 +133,8 @@ int probe_file_find(pid_t pid, const struct maps *maps, struct probe_file_cache 
 		}
 	return -ENODATA;
 }
+
+int probe_file_pass_over(struct probe_file_cache *cache, const struct probe_file *found)
+{
+	return cache_add(cache, found->mapping);
+}

@@ -33,5 +33,7 @@ struct probe_file_cache {
  */
 int probe_file_find(pid_t pid, const struct maps *maps, struct probe_file_cache *cache,
 		    struct probe_file *out);
+/* Let the next search go on behind a file that was found. 0 or -ENOMEM. */
+int probe_file_pass_over(struct probe_file_cache *cache, const struct probe_file *found);
 
 #endif

@@ -17,6 +17,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -157,6 +158,20 @@ static const struct mapping *site_mapping(const struct maps *maps, const struct 
 	return NULL;
 }
 
+static uint64_t site_addr(const struct mapping *row, const struct elf_probe *probe)
+{
+	return row->start + (probe->site_offset - row->offset);
+}
+
+/* Where the registry lies, as this probe's semaphore tells; 0: it does not. */
+static uint64_t registry_addr_by(const struct elf_probe *probe, uint64_t addr)
+{
+	for (size_t i = 0; i < sizeof(semaphores) / sizeof(semaphores[0]); i++)
+		if (strcmp(semaphores[i].name, probe->name) == 0)
+			return addr + probe->semaphore_distance - semaphores[i].offset;
+	return 0;
+}
+
 /* Take over a probe and learn the registry's address from its semaphore. */
 static int take_probe(struct target *target, const struct maps *maps,
 		      const struct probe_file *found, const struct elf_probe *probe)
@@ -170,16 +185,14 @@ static int take_probe(struct target *target, const struct maps *maps,
 	strcpy(out->name, probe->name);
 	out->file_offset = probe->site_offset;
 	out->semaphore_offset = probe->semaphore_offset;
-	out->addr = row->start + (probe->site_offset - row->offset);
+	out->addr = site_addr(row, probe);
 	target->probes_count++;
-	for (size_t i = 0; i < sizeof(semaphores) / sizeof(semaphores[0]); i++) {
-		if (strcmp(semaphores[i].name, probe->name) != 0)
-			continue;
-		registry = out->addr + probe->semaphore_distance - semaphores[i].offset;
-		if (target->registry_addr != 0 && target->registry_addr != registry)
-			return -EPROTO;
-		target->registry_addr = registry;
-	}
+	registry = registry_addr_by(probe, out->addr);
+	if (registry == 0)
+		return 0;
+	if (target->registry_addr != 0 && target->registry_addr != registry)
+		return -EPROTO;
+	target->registry_addr = registry;
 	return 0;
 }
 
@@ -225,6 +238,68 @@ static int take_found(struct target *target, const struct maps *maps,
 	return check_registry(target);
 }
 
+/* ------------------------------------------------------------------ copies of the library */
+
+/* Arenas that were made through the copy of the library in this file. */
+static uint32_t arenas_created_in(const struct target *target, const struct maps *maps,
+				  const struct probe_file *found)
+{
+	const struct mapping *row =
+		site_mapping(maps, found->mapping, found->probes[0].site_offset);
+	struct mmviz_registry head;
+	uint64_t registry_addr;
+
+	if (row == NULL)
+		return 0;
+	registry_addr = registry_addr_by(&found->probes[0], site_addr(row, &found->probes[0]));
+	if (registry_addr == 0 ||
+	    target_read(target, registry_addr, &head, offsetof(struct mmviz_registry, marks_count)))
+		return 0;
+	return head.magic == MMVIZ_REGISTRY_MAGIC ? head.arenas_created : 0;
+}
+
+static void warn_of_copy(const struct target *target, const struct probe_file *copy,
+			 uint32_t arenas)
+{
+	char path[4096];
+
+	safe_text(path, sizeof(path), copy->mapping->path, strlen(copy->mapping->path));
+	fprintf(stderr,
+		"mmviz-bpf: process %d: warning: it has a further copy of libmmviz, in %s, which "
+		"made %" PRIu32 " arena%s: they are not shown. Link all of its parts with the same "
+		"libmmviz.so\n",
+		(int)target->pid, path, arenas, arenas == 1 ? "" : "s");
+}
+
+/*
+ * A program may hold the library several times: linked into it, shared, in a plugin. One copy can
+ * be followed: the first that has arenas, else the first.
+ */
+static int choose_copy(const struct target *target, const struct maps *maps,
+		       struct probe_file_cache *cache, struct probe_file *chosen)
+{
+	uint32_t arenas = arenas_created_in(target, maps, chosen), more;
+	struct probe_file other;
+	int error = probe_file_pass_over(cache, chosen);
+
+	while (error == 0 && probe_file_find(target->pid, maps, cache, &other) == 0) {
+		error = probe_file_pass_over(cache, &other);
+		more = arenas_created_in(target, maps, &other);
+		if (more != 0 && arenas != 0)
+			warn_of_copy(target, &other, more);
+		if (more != 0 && arenas == 0) {
+			close(chosen->fd);
+			*chosen = other;
+			arenas = more;
+		} else {
+			close(other.fd);
+		}
+	}
+	if (error != 0)
+		close(chosen->fd);
+	return error;
+}
+
 static int find_probes(struct target *target)
 {
 	struct probe_file_cache cache = {0};
@@ -235,6 +310,8 @@ static int find_probes(struct target *target)
 	if (error != 0)
 		return refuse_errno(target->pid, error, "reading /proc/PID/maps");
 	error = probe_file_find(target->pid, &maps, &cache, &found);
+	if (error == 0)
+		error = choose_copy(target, &maps, &cache, &found);
 	if (error == 0)
 		error = take_found(target, &maps, &found);
 	else if (error == -ENODATA)
