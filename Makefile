@@ -60,7 +60,7 @@ $(LIB_OBJ) $(PRELOAD_OBJ): $(B)/%.o: %.c
 $(B)/libmmviz.a: $(LIB_OBJ)
 	$(call say,AR,$@)rm -f $@; ar rcs $@ $^
 $(B)/libmmviz.so: $(LIB_OBJ)
-	$(call say,LD,$@)$(CC) -shared -Wl,-soname,libmmviz.so.1 -Wl,-z,defs $(LDFLAGS) -o $@ $^ -pthread
+	$(call say,LD,$@)$(CC) -shared -Wl,-soname,libmmviz.so.1 -Wl,-z,defs,-z,nodelete $(LDFLAGS) -o $@ $^ -pthread
 # malloc for programs that know nothing of mmviz. No builtins: its functions are what they would become. Its names
 # are bound to itself (-Bsymbolic), but for the C++ operators that a program may replace (preload.dynamic).
 $(PRELOAD_OBJ): LIB_CFLAGS += -fno-builtin -fsemantic-interposition
@@ -167,7 +167,7 @@ $(B)/tests/fault_host: tests/faults/target.c
 $(B)/tests/fault_plugin.so: tests/faults/work.c
 	$(FAULT_BUILD) -shared -fPIC $(B)/libmmviz.so -Wl,-rpath,'$$ORIGIN' -pthread
 $(B)/tests/fault_plugin_copy.so: tests/faults/work.c
-	$(FAULT_BUILD) -shared -fPIC -Wl,-Bsymbolic $(B)/libmmviz.a -pthread
+	$(FAULT_BUILD) -shared -fPIC -Wl,-Bsymbolic,-z,nodelete $(B)/libmmviz.a -pthread
 $(B)/tests/fault_linked_twice: tests/faults/target.c tests/faults/work.c | $(B)/tests/fault_plugin.so
 	$(FAULT_BUILD) $(B)/libmmviz.a -Wl,--no-as-needed $(B)/libmmviz.so -Wl,-rpath,'$$ORIGIN' -pthread
 
