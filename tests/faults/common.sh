@@ -77,7 +77,7 @@ verified() {
 verified_at_rest() {
 	local pid=$1 what=$2 status=0 verify
 	shift 2
-	timeout 60 "$mm" verify -p "$pid" --rounds 3 --json "$@" >"$scratch/verify.json" 2>"$scratch/verify.err" &
+	timeout 60 "$mm" verify -p "$pid" --rounds "${rest_rounds:-3}" --json "$@" >"$scratch/verify.json" 2>"$scratch/verify.err" &
 	verify=$!
 	sleep 0.25
 	tell r || fail "$what: the target does not answer: $(cat "$scratch/target.err")"

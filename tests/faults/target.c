@@ -7,11 +7,14 @@
  *	e 0  execs itself         E 0  execs sleep
  *	l 0  loads the library that is its first argument, whose work it does from then on
  *	u 0  unloads it
+ *	y 0  starts a thread of ours that makes blocks and then waits; Y 0: it ends
  *
  * Everything else is work (work.h): that it is linked with, or that it has loaded. Answers begin
  * with "ready" once.
  */
 #include <dlfcn.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +44,36 @@ static long unload(void)
 	return library ? dlclose(library) : -1;
 }
 
+/* ------------------------------------------------------------------ a thread that outlives its library */
+
+static pthread_t patient;
+static sem_t patience, has_worked;
+
+static void *patient_main(void *argument)
+{
+	work('b', 10);
+	sem_post(&has_worked);
+	sem_wait(&patience);
+	return argument;
+}
+
+static long start_patient(void)
+{
+	sem_init(&patience, 0, 0);
+	sem_init(&has_worked, 0, 0);
+	if (pthread_create(&patient, NULL, patient_main, NULL))
+		return -1;
+	return sem_wait(&has_worked);
+}
+
+static long end_patient(void)
+{
+	sem_post(&patience);
+	return pthread_join(patient, NULL);
+}
+
+/* ------------------------------------------------------------------ commands */
+
 static long execute(char **argv, char letter, long number)
 {
 	switch (letter) {
@@ -61,6 +94,10 @@ static long execute(char **argv, char letter, long number)
 		return load(argv[1]);
 	case 'u':
 		return unload();
+	case 'y':
+		return start_patient();
+	case 'Y':
+		return end_patient();
 	default:
 		return work ? work(letter, number) : -1;
 	}

@@ -2,12 +2,14 @@
 /* work.c - see work.h. */
 #include "work.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -17,6 +19,7 @@
 
 #define ARENAS_MAX   256 /* of a process; one more is an error that the program is told of */
 #define SLOTS	     4096
+#define THREADS_MAX  64 /* that live on */
 #define BALLAST	     2000
 #define PACE_EVERY   256 /* operations */
 #define SHORT_LIFE   500 /* operations of a short-lived thread */
@@ -38,7 +41,7 @@ static atomic_long pace_us = 200, short_lived, swarm_most;
 
 static pthread_mutex_t rest_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t rest_changes = PTHREAD_COND_INITIALIZER;
-static atomic_bool is_resting;
+static atomic_bool is_resting, is_quitting;
 static long working, resting; /* threads; by the lock */
 
 static void join_work(void)
@@ -78,6 +81,11 @@ static void rest(void)
 		pthread_cond_wait(&rest_changes, &rest_lock);
 	pthread_mutex_unlock(&rest_lock);
 	usleep(SETTLE_US); /* threads that have just left give their heaps away */
+}
+
+static bool must_quit(void)
+{
+	return atomic_load_explicit(&is_quitting, memory_order_relaxed);
 }
 
 static void go_on(void)
@@ -141,12 +149,13 @@ static void *worker_main(void *argument)
 {
 	struct random random = {(uint64_t)argument};
 
-	for (uint64_t i = 1;; i++) {
+	for (uint64_t i = 1; !must_quit(); i++) {
 		one_operation(&random);
 		rest_if_asked();
 		if (i % PACE_EVERY == 0 && atomic_load(&pace_us))
 			usleep((useconds_t)atomic_load(&pace_us));
 	}
+	leave_work();
 	return NULL;
 }
 
@@ -164,31 +173,49 @@ static void *short_main(void *argument)
 	return NULL;
 }
 
-static void start(void *(*body)(void *))
+static pthread_t joinable[THREADS_MAX];
+static long joinable_count;
+
+static pthread_t start(void *(*body)(void *))
 {
-	pthread_attr_t detached;
+	uintptr_t number = (uintptr_t)atomic_fetch_add(&threads_started, 1) + 1;
+	pthread_attr_t small;
 	pthread_t thread;
+	int error;
 
 	join_work(); /* who has been started will rest, too */
-	pthread_attr_init(&detached);
-	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&detached, 128 << 10);
-	if (pthread_create(&thread, &detached, body,
-			   (void *)(uintptr_t)(atomic_fetch_add(&threads_started, 1) + 1)))
+	pthread_attr_init(&small);
+	pthread_attr_setstacksize(&small, 128 << 10);
+	while ((error = pthread_create(&thread, &small, body, (void *)number)) == EAGAIN)
+		usleep(1000); /* while another thread execs, the kernel starts none */
+	if (error) {
+		fprintf(stderr, "work: cannot start a thread: %s\n", strerror(error));
 		abort();
-	pthread_attr_destroy(&detached);
+	}
+	pthread_attr_destroy(&small);
+	return thread;
+}
+
+/* Comes back when no thread is left. */
+static void quit(void)
+{
+	atomic_store(&is_quitting, true);
+	while (joinable_count)
+		pthread_join(joinable[--joinable_count], NULL);
+	atomic_store(&is_quitting, false);
 }
 
 static void *swarm_main(void *argument)
 {
-	for (;;) {
+	while (!must_quit()) {
 		rest_if_asked();
 		for (; atomic_load(&short_lived) < atomic_load(&swarm_most) &&
 		       !atomic_load(&is_resting);
 		     atomic_fetch_add(&short_lived, 1))
-			start(short_main);
+			pthread_detach(start(short_main));
 		usleep(1000);
 	}
+	leave_work();
 	return argument;
 }
 
@@ -208,12 +235,13 @@ static void *creator_main(void *argument)
 {
 	struct random random = {(uint64_t)argument};
 
-	for (uint64_t i = 0;; i++) {
+	for (uint64_t i = 0; !must_quit(); i++) {
 		brief_arena(&random);
 		rest_if_asked();
 		if (i % 8 == 0)
 			usleep((useconds_t)atomic_load(&pace_us));
 	}
+	leave_work();
 	return NULL;
 }
 
@@ -263,12 +291,35 @@ static long check_all(void)
 	return bad ? -1 : 0;
 }
 
+/* ------------------------------------------------------------------ mistakes */
+
+static void go_on_after(const struct mmviz_error *error)
+{
+	(void)error;
+}
+
+/* One of each kind that does no harm: a double free, a pointer to no block, no memory. */
+static long make_mistakes(void)
+{
+	mmviz_error_handler before = mmviz_set_error_handler(go_on_after);
+	struct mmviz_arena *small = mmviz_arena_create("small", 1 << 16);
+	char *block = mmviz_alloc(small, 100, MMVIZ_TAG("mistaken"));
+
+	mmviz_free(small, block + 16);
+	mmviz_free(small, block);
+	mmviz_free(small, block);
+	block = mmviz_alloc(small, 1 << 20, 0);
+	mmviz_arena_destroy(small);
+	mmviz_set_error_handler(before);
+	return block ? -1 : 0;
+}
+
 /* ------------------------------------------------------------------ commands */
 
 static long start_many(void *(*body)(void *), long count)
 {
-	while (count-- > 0)
-		start(body);
+	while (count-- > 0 && joinable_count < THREADS_MAX)
+		joinable[joinable_count++] = start(body);
 	return 0;
 }
 
@@ -278,16 +329,22 @@ static long start_swarm(long most)
 	return start_many(swarm_main, 1);
 }
 
-/* Blocks that stay: what a comparison amid the churn can compare. */
-static void open_arena(void)
+static long make_blocks(long count)
 {
 	struct random random = {3};
 
+	for (long i = 0; i < count; i++)
+		new_block(arena, &random);
+	return 0;
+}
+
+/* With blocks that stay: what a comparison amid the churn can compare. */
+static void open_arena(void)
+{
 	arena = mmviz_arena_create("work", 1ULL << 30);
 	if (!arena)
 		abort();
-	for (int i = 0; i < BALLAST; i++)
-		new_block(arena, &random);
+	make_blocks(BALLAST);
 }
 
 long work_command(char letter, long number)
@@ -314,10 +371,17 @@ long work_command(char letter, long number)
 	case 'g':
 		go_on();
 		return 0;
+	case 'q':
+		quit();
+		return 0;
+	case 'b':
+		return make_blocks(number);
 	case 'c':
 		return check_all();
 	case 'f':
 		return fork_child();
+	case 'm':
+		return make_mistakes();
 	default:
 		return -1;
 	}

@@ -11,7 +11,9 @@
  *	s N  N short-lived threads at any time   o N  N threads make and destroy arenas for ever
  *	a N  arenas until there are N            d N  arenas are destroyed until there are N
  *	r 0  all rest                            g 0  all go on
+ *	b N  N blocks, by the calling thread     q 0  all threads of the work end
  *	c 0  check every arena, at rest          f N  fork a child that churns alone until it is killed
+ *	m 0  a double free, a free of what is no block, an allocation too large
  *
  * The result: the child's pid, arenas there are, 0; or -1 for what cannot be done. Blocks carry a
  * pattern that is checked before they are freed; damage aborts.
