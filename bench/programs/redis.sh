@@ -3,7 +3,7 @@
 # shellcheck source=bench/programs/common.sh
 . "${BASH_SOURCE%/*}/common.sh"
 
-server= port=
+server='' port=''
 is_quick && requests=20000 || requests=100000
 
 # The server's executable decides by its name what it is; Debian's redis-tools has it as redis-check-rdb.
@@ -23,13 +23,12 @@ cli() {
 }
 
 start() {
-	local try
-	for try in 1 2 3 4 5; do
+	for _ in 1 2 3 4 5; do
 		port=$((20000 + RANDOM % 12000)) # below those that the kernel gives to clients
 		measured redis "$(executable "$redis")" "$redis" --port "$port" --bind 127.0.0.1 --save '' --appendonly no \
 			--daemonize no --dir "$SCRATCH" --enable-debug-command local >"$SCRATCH/row" &
 		server=$!
-		for try in $(seq 100); do
+		for _ in $(seq 100); do
 			kill -0 "$server" 2>/dev/null || break
 			[ "$(cli ping 2>/dev/null)" = PONG ] && return
 			sleep 0.05
