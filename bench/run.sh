@@ -10,8 +10,9 @@ set -euo pipefail
 build=${1:-build}
 size=${2:-normal}
 out=$build/bench
+only=()
 case $size in
-quick) runs=1 memory_runs=1 seconds=0.05 sim_seconds=1 delay=1.5 ;;
+quick) only=(--only detached,exact,sampled,events,preload,glibc,mimalloc,jemalloc,tcmalloc) runs=1 memory_runs=1 seconds=0.05 sim_seconds=1 delay=1.5 ;;
 normal) runs=9 memory_runs=2 seconds=0.15 sim_seconds=4 delay=3 ;;
 full) runs=15 memory_runs=3 seconds=0.3 sim_seconds=10 delay=3 ;;
 *)
@@ -99,4 +100,4 @@ echo
 server_sim_table | tee "$out/server_sim.txt"
 echo
 "$out/compare_allocators" --build "$build" --runs "$runs" --memory-runs "$memory_runs" \
-	--seconds "$seconds" --json "$out/compare.json" | tee "$out/compare.txt"
+	--seconds "$seconds" "${only[@]}" --json "$out/compare.json" | tee "$out/compare.txt"

@@ -185,7 +185,7 @@ static bool is_wanted(const struct options *options, const char *workload)
 	return !options->workload || strcmp(options->workload, workload) == 0;
 }
 
-/* Every contender once. 0 or -1. */
+/* Every contender once, beginning with another each time. 0 or -1. */
 static int measure_round(struct comparison *comparison, const struct options *options,
 			 unsigned round)
 {
@@ -198,10 +198,15 @@ static int measure_round(struct comparison *comparison, const struct options *op
 
 		if (!is_wanted(options, workloads[w].name))
 			continue;
-		for (unsigned i = 0; i < contenders_count; i++)
-			if (!contenders[i].rounds_most || round < contenders[i].rounds_most)
-				result |= contender_run(&contenders[i], &job,
-							&comparison->figures[w][i].samples[round]);
+		for (unsigned i = 0; i < contenders_count; i++) {
+			unsigned turn = (i + round) % contenders_count;
+			unsigned most = contenders[turn].rounds_most;
+
+			if (!most || round < most)
+				result |=
+					contender_run(&contenders[turn], &job,
+						      &comparison->figures[w][turn].samples[round]);
+		}
 	}
 	return result;
 }
