@@ -147,12 +147,12 @@ $(B)/bench/micro/bench_replica.o: BENCH_CFLAGS += -Iuser
 $(B)/bench/replica: $(B)/bench/micro/bench_replica.o $(B)/bench/compare/machine.o $(USER_MODEL_SRC:%.c=$(B)/%.o)
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ -lm
 
-bench: $(BENCH_PROGRAMS) $(B)/libmmviz-preload.so $(B)/mmviz-bpf $(B)/server_sim ## measure everything, side by side with other allocators (QUICK=1: in a minute)
-	$(Q)bench/run.sh $(B) $(if $(QUICK),quick)
+bench: $(BENCH_PROGRAMS) $(B)/libmmviz-preload.so $(B)/mmviz-bpf $(B)/server_sim ## measure everything, side by side with other allocators (QUICK=1: in a minute; PEERS='NAME=PATH ...': more of them)
+	$(Q)PEERS='$(PEERS)' bench/run.sh $(B) $(if $(QUICK),quick)
 
 .PHONY: bench-instructions
 bench-instructions: $(BENCH_PROGRAMS) $(B)/libmmviz-preload.so ## instructions for an allocation and its free, by allocator (callgrind; the same on a busy machine)
-	$(Q)$(B)/bench/compare_allocators --build $(B) --instructions \
+	$(Q)$(B)/bench/compare_allocators --build $(B) --instructions $(PEERS:%=--peer %) \
 		>$(B)/bench/instructions.txt; status=$$?; cat $(B)/bench/instructions.txt; exit $$status
 
 # Targets of the fault tests: linked with the library, or loading it late: shared, or as a copy of their own.
@@ -179,7 +179,7 @@ $(B)/bench/compare_programs: $(patsubst %,$(B)/bench/%.o,programs/programs compa
 .PHONY: bench-programs
 bench-programs: $(B)/bench/measure $(B)/bench/compare_programs $(B)/libmmviz-preload.so ## redis, sqlite, python, git, g++ under each allocator (RUNS=9; QUICK=1)
 	$(Q)bench/deps.sh programs
-	$(Q)$(B)/bench/compare_programs --build $(B) --runs $(or $(RUNS),$(if $(QUICK),1,5)) $(if $(QUICK),--quick) \
+	$(Q)$(B)/bench/compare_programs --build $(B) --runs $(or $(RUNS),$(if $(QUICK),1,5)) $(if $(QUICK),--quick) $(PEERS:%=--peer %) \
 		>$(B)/bench/programs.txt; status=$$?; cat $(B)/bench/programs.txt; exit $$status
 
 PRELOAD_TESTS := $(addprefix $(B)/tests/preload/,semantics life plugin.so operators operators_replaced own_malloc own_malloc_by_name mistakes stress crowd)

@@ -4,7 +4,7 @@
 #	bench/run.sh BUILD [quick|full]
 #
 # quick: one short run of each figure, under a minute, to see that everything works. full: more and longer runs.
-# The text is printed and kept in BUILD/bench/*.txt, figures for programs in BUILD/bench/*.json.
+# PEERS: more allocators, "NAME=/path/to/library.so ...". The text is printed and kept in BUILD/bench/*.txt, figures for programs in BUILD/bench/*.json.
 set -euo pipefail
 
 build=${1:-build}
@@ -12,7 +12,7 @@ size=${2:-normal}
 out=$build/bench
 only=()
 case $size in
-quick) only=(--only detached,exact,sampled,events,preload,glibc,mimalloc,jemalloc,tcmalloc) runs=1 memory_runs=1 seconds=0.05 sim_seconds=1 delay=1.5 ;;
+quick) only=(--leave-out "raw,tcm-full") runs=1 memory_runs=1 seconds=0.05 sim_seconds=1 delay=1.5 ;;
 normal) runs=9 memory_runs=2 seconds=0.15 sim_seconds=4 delay=3 ;;
 full) runs=15 memory_runs=3 seconds=0.3 sim_seconds=10 delay=3 ;;
 *)
@@ -99,5 +99,9 @@ log_table
 echo
 server_sim_table | tee "$out/server_sim.txt"
 echo
+peers=()
+for peer in ${PEERS:-}; do
+	peers+=(--peer "$peer")
+done
 "$out/compare_allocators" --build "$build" --runs "$runs" --memory-runs "$memory_runs" \
-	--seconds "$seconds" "${only[@]}" --json "$out/compare.json" | tee "$out/compare.txt"
+	--seconds "$seconds" "${only[@]}" "${peers[@]}" --json "$out/compare.json" | tee "$out/compare.txt"

@@ -24,6 +24,7 @@ struct options {
 	const char *json_path;
 	const char *workload; /* NULL: all */
 	const char *only;     /* names of contenders; NULL: all */
+	const char *left_out; /* names of contenders; NULL: none */
 	bool counts_instructions;
 	unsigned runs;
 	unsigned memory_runs;
@@ -116,6 +117,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 	case 'o':
 		options->only = argument;
 		return 0;
+	case 'x':
+		options->left_out = argument;
+		return 0;
 	case 'i':
 		options->counts_instructions = true;
 		return 0;
@@ -135,6 +139,7 @@ static const struct argp_option option_list[] = {
 	{"memory-runs", 'm', "N", 0, "of each look at resident memory (default 3; 0: none)", 0},
 	{"seconds", 's', "S", 0, "of each run (default 0.2)", 0},
 	{"only", 'o', "NAME,...", 0, "these contenders only", 0},
+	{"leave-out", 'x', "NAME,...", 0, "without these contenders", 0},
 	{"instructions", 'i', 0, 0, "count instructions (callgrind) instead of time", 0},
 	{"peer", 'p', "NAME=PATH", 0, "one more allocator, a library to preload", 0},
 	{0},
@@ -164,15 +169,21 @@ static bool is_listed(const char *list, const char *name)
 	return false;
 }
 
-static void drop_unavailable(const char *build, const char *only)
+static bool is_chosen(const struct options *options, const char *name)
+{
+	return (!options->only || is_listed(options->only, name)) &&
+	       (!options->left_out || !is_listed(options->left_out, name));
+}
+
+static void choose_contenders(const struct options *options)
 {
 	unsigned kept = 0;
 	char reason[128];
 
 	for (unsigned i = 0; i < contenders_count; i++) {
-		if (only && !is_listed(only, contenders[i].name))
+		if (!is_chosen(options, contenders[i].name))
 			continue;
-		if (contender_prepare(&contenders[i], build, reason))
+		if (contender_prepare(&contenders[i], options->build, reason))
 			contenders[kept++] = contenders[i];
 		else
 			fprintf(stderr, "compare: without %s: %s\n", contenders[i].name, reason);
@@ -259,7 +270,7 @@ int main(int argc, char **argv)
 
 	comparison.command = command_line(argc, argv);
 	argp_parse(&argp, argc, argv, 0, NULL, &options);
-	drop_unavailable(options.build, options.only);
+	choose_contenders(&options);
 	if (options.counts_instructions)
 		return instructions_report(contenders, contenders_count, options.build,
 					   options.workload, stdout) == 0

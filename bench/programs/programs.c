@@ -289,29 +289,44 @@ static double sample_peak_mib(const struct sample *sample)
 	return sample->peak_bytes / (1 << 20);
 }
 
+static bool has_figures(const struct row *row, sample_value value)
+{
+	for (unsigned i = 0; i < contenders_count; i++)
+		if (figure_spread(&row->figures[i], value).median > 0)
+			return true;
+	return false;
+}
+
+static void print_row(const struct row *row, sample_value value, int digits)
+{
+	printf("%-16s", row->name);
+	for (unsigned i = 0; i < contenders_count; i++) {
+		struct spread spread = figure_spread(&row->figures[i], value);
+
+		if (spread.count)
+			printf("%*.*f", COLUMN, digits, spread.median);
+		else
+			printf("%*s", COLUMN, "-");
+	}
+	printf("\n");
+}
+
+/* Nothing, if no row has such figures. */
 static void print_table(const char *title, sample_value value, int digits)
 {
-	printf("\n%-16s", title);
-	for (unsigned i = 0; i < contenders_count; i++)
-		printf("%*s", COLUMN, contenders[i].name);
-	printf("\n");
+	bool has_title = false;
+
 	for (unsigned r = 0; r < rows_count; r++) {
-		bool is_empty = true;
-
-		for (unsigned i = 0; i < contenders_count; i++)
-			is_empty &= !(figure_spread(&rows[r].figures[i], value).median > 0);
-		if (is_empty)
+		if (!has_figures(&rows[r], value))
 			continue;
-		printf("%-16s", rows[r].name);
-		for (unsigned i = 0; i < contenders_count; i++) {
-			struct spread spread = figure_spread(&rows[r].figures[i], value);
-
-			if (spread.count)
-				printf("%*.*f", COLUMN, digits, spread.median);
-			else
-				printf("%*s", COLUMN, "-");
+		if (!has_title) {
+			printf("\n%-16s", title);
+			for (unsigned i = 0; i < contenders_count; i++)
+				printf("%*s", COLUMN, contenders[i].name);
+			printf("\n");
+			has_title = true;
 		}
-		printf("\n");
+		print_row(&rows[r], value, digits);
 	}
 }
 
