@@ -52,8 +52,7 @@ static uint64_t steps_until(struct lane *lane, uint64_t end_ns)
 	return operations;
 }
 
-__attribute__((noinline, noclone)) uint64_t lane_steps_counted(struct lane *lane,
-							       uint64_t operations)
+__attribute__((noinline)) uint64_t lane_steps_counted(struct lane *lane, uint64_t operations)
 {
 	uint64_t done = 0;
 
