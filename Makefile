@@ -26,7 +26,7 @@ BPF_CFLAGS  := -target bpf -O2 -g -Wall -Wextra -Wno-unused-parameter $(WERROR) 
 .PHONY: all deps demo test check bench fuzz install uninstall format clean help
 
 LIB_SRC := lib/os.c lib/extent_tree.c lib/registry.c lib/probes.c lib/arena.c lib/change.c lib/large.c lib/span.c lib/heap.c lib/log.c \
-           lib/sample.c lib/walk.c lib/check.c lib/error.c lib/inspect.c lib/mmviz.c
+           lib/sample.c lib/walk.c lib/check.c lib/error.c lib/inspect.c lib/tell.c lib/alloc.c lib/free.c lib/realloc.c lib/mmviz.c
 
 USER_COLLECT_SRC := user/collect/target.c user/collect/elf_notes.c user/collect/probe_file.c user/collect/maps.c user/collect/safe_text.c user/collect/attach.c user/collect/uprobe_multi.c user/collect/registry_reader.c user/collect/log_reader.c user/collect/walk.c user/collect/stop.c
 USER_MODEL_SRC   := user/model/cell_pool.c user/model/totals.c user/model/block_table.c user/model/block_table_check.c user/model/walked.c \

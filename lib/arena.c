@@ -23,11 +23,7 @@
 
 /* ------------------------------------------------------------------ spans */
 
-/*
- * A medium span has as many heads as small spans would fit: a free finds owner and class in the one
- * of its block's address before it knows what kind of span that is in. The first one alone is kept
- * up to date in its other members.
- */
+/* A medium span has as many heads as small spans would fit: see heap_head. */
 static uint32_t heads_of(const struct mmviz_arena *arena, const struct mmviz_span *span)
 {
 	return span->units >> (arena->head.span_shift[MMVIZ_FIT_SMALL] - MMVIZ_UNIT_SHIFT);
@@ -51,8 +47,8 @@ static struct mmviz_span *span_take(struct mmviz_arena *arena, struct heap *heap
 	span = &arena->heads[mmviz_head_index(&arena->head,
 					      (uint64_t)arena_unit_address(arena, unit))];
 	span_init(span, &kind, arena_unit_address(arena, unit), heap->head.id);
-	if (arena->head.flags & MMVIZ_ARENA_GUARD_BYTES)
-		span->flags = SPAN_GUARDED;
+	if (!(arena->head.flags & MMVIZ_ARENA_GUARD_BYTES))
+		span->owner_and_magazine |= heap->head.id;
 	for (uint32_t i = 1; i < heads_of(arena, span); i++)
 		span[i] = *span;
 	change_mark(&change, unit, units, MMVIZ_UNIT_SPAN + size_class, shape);
@@ -77,7 +73,7 @@ void arena_span_give(struct mmviz_arena *arena, struct heap *heap, struct mmviz_
 
 	change_begin(&change, arena, heap);
 	for (uint32_t i = 0; i < heads_of(arena, span); i++)
-		span[i].owner_heap = 0;
+		span[i].owner_heap = 0, span[i].owner_and_magazine = 0;
 	change_give(&change, arena_unit(arena, (void *)span->start_addr), span->units);
 	change_end(&change);
 }
@@ -144,11 +140,9 @@ static void heap_init(struct heap *heap, struct mmviz_arena *arena, uint32_t id)
 	heap->places = arena->head.capacity_bytes >> MMVIZ_PLACE_SHIFT;
 	heap->live = arena->live;
 	heap->sampled = (uint64_t *)(arena->head.map_addr + books_of(&arena->head).sampled_offset);
-	heap->medium_mask = ~0ULL << arena->head.span_shift[MMVIZ_FIT_MEDIUM];
 	/* Guard bytes are the slow path's: no size takes the fast one. */
 	heap->cell_max_bytes =
 		arena->head.flags & MMVIZ_ARENA_GUARD_BYTES ? 0 : arena->cell_max_bytes;
-	heap->medium_class = arena->medium_class;
 	heap->log_events = MMVIZ_LOG_EVENTS;
 	heap->random = os_now_ns() | 1;
 	heap->log.arena_id = arena->head.id;
@@ -173,7 +167,7 @@ static struct heap *heap_new(struct mmviz_arena *arena)
 	uint32_t unit;
 
 	change_begin(&change, arena, NULL);
-	unit = change_take(&change, HEAP_UNITS, 1, 0);
+	unit = change_take(&change, arena->heap_units, 1, 0);
 	if (unit == EXTENT_NONE) {
 		change_cancel(&change);
 		return NULL;
@@ -182,7 +176,7 @@ static struct heap *heap_new(struct mmviz_arena *arena)
 	heap_init(heap, arena, arena->newest ? arena->newest->head.id + 1 : 1);
 	heap_publish(arena, heap);
 	change.heap = heap;
-	change_mark(&change, unit, HEAP_UNITS, MMVIZ_UNIT_META, 0);
+	change_mark(&change, unit, arena->heap_units, MMVIZ_UNIT_META, 0);
 	change_end(&change);
 	return heap;
 }
@@ -315,10 +309,10 @@ static struct mmviz_arena *arena_init(const struct mmviz_arena_head *head, uint3
 	arena->medium_class =
 		span_class_of((size_t)1 << (head->span_shift[MMVIZ_FIT_SMALL] - 4)) + 1;
 	arena->cell_max_bytes = 1u << (head->span_shift[MMVIZ_FIT_MEDIUM] - 4);
+	arena->heap_units = heap_units(arena);
 	pthread_mutex_init(&arena->lock, NULL);
-	if (head->flags &
-	    MMVIZ_ARENA_OWN_MEMORY) /* mapped memory is zero, and better not touched */
-		memset(arena->map, MMVIZ_UNIT_FREE, arena->units);
+	if (head->flags & MMVIZ_ARENA_OWN_MEMORY) /* mapped memory is zero, better not touched */
+		memset(arena->map, 0, books.extents_offset);
 	memset(arena->map, MMVIZ_UNIT_META, meta_units);
 	extent_tree_init(&arena->extents,
 			 (struct extent_node *)(head->map_addr + books.extents_offset));
@@ -338,7 +332,9 @@ static int arena_publish(struct mmviz_arena *arena)
 		return -ENFILE;
 	}
 	arena->slot = (uint32_t)slot;
-	arena->head.id = registry_arena_new_id();
+	do /* what an empty magazine leads to must not look like a block: see heap_take */
+		arena->head.id = registry_arena_new_id();
+	while (span_header_is_whole((const struct mmviz_header *)arena));
 	arena->spare = heap_new(arena);
 	if (arena->spare)
 		registry_arena_publish(slot, arena);

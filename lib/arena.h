@@ -33,7 +33,7 @@ struct mmviz_arena {
 	uint32_t slot;		 /* in the registry and in every thread's table */
 	uint32_t cell_max_bytes; /* payloads up to this come from spans */
 	uint32_t medium_class;	 /* classes from this on lie in medium spans */
-	uint32_t units;
+	uint32_t units, heap_units;
 	uint8_t *map;
 	struct mmviz_span *heads;
 	uint64_t *live; /* bits, by place */
@@ -81,13 +81,6 @@ static inline struct mmviz_span *arena_head_at(const struct mmviz_arena *arena, 
 		       ? start
 		       : &arena->heads[mmviz_head_index(&arena->head, (uint64_t)start)];
 }
-/* The head of the span that holds a small or medium block. */
-static inline struct mmviz_span *arena_span_of(const struct mmviz_arena *arena, const void *block,
-					       unsigned fit)
-{
-	return heap_span(arena->spare, block, fit);
-}
-
 /* Whether the block whose header lies here is in use. */
 static inline bool arena_is_live(const struct mmviz_arena *arena, const struct mmviz_header *header)
 {

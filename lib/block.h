@@ -17,6 +17,8 @@ void *block_calloc(struct mmviz_arena *arena, size_t count, size_t bytes, mmviz_
 		   const void *site);
 void *block_alloc_aligned(struct mmviz_arena *arena, size_t alignment, size_t bytes, mmviz_tag tag,
 			  const void *site);
+void *block_alloc_labelled(struct mmviz_arena *arena, size_t bytes, const char *label,
+			   const void *site);
 void *block_realloc(struct mmviz_arena *arena, void *block, size_t bytes, mmviz_tag tag,
 		    const void *site);
 void block_free(struct mmviz_arena *arena, void *block, const void *site);

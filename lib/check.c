@@ -67,9 +67,9 @@ static int check_cell(const struct mmviz_arena *arena, const struct mmviz_span *
 		return broken("block %p: check word %#x does not fit life %u and word %#llx",
 			      (const void *)(header + 1), header->check, mmviz_word_life(word),
 			      (unsigned long long)word);
-	if (mmviz_word_fit(word) != span->fit)
-		return broken("block %p: fit is %u, its span's is %u", (const void *)(header + 1),
-			      mmviz_word_fit(word), span->fit);
+	if (mmviz_word_is_large(word) != (span->fit == MMVIZ_FIT_LARGE))
+		return broken("block %p: large is %u, its span's fit is %u",
+			      (const void *)(header + 1), mmviz_word_is_large(word), span->fit);
 	if (!is_live && mmviz_word_life(word) == MMVIZ_LIFE_RETURNED)
 		return broken("block %p: returned by its header, free by its bit",
 			      (const void *)(header + 1));
@@ -89,8 +89,7 @@ static int check_cell(const struct mmviz_arena *arena, const struct mmviz_span *
 	return 0;
 }
 
-/* A free list (of one span; NULL: a magazine's): every link a cached cell. Its length, or -EUCLEAN.
- */
+/* A span's free list: every link a cached cell of its own. Its length, or -EUCLEAN. */
 static int64_t check_free_list(const struct mmviz_arena *arena, const struct mmviz_span *span,
 			       uint32_t place)
 {
@@ -105,7 +104,7 @@ static int64_t check_free_list(const struct mmviz_arena *arena, const struct mmv
 		    arena_is_live(arena, header))
 			return broken("free list leads to place %u, which is no cached cell",
 				      place);
-		if (span && arena_span_of(arena, header + 1, span->fit) != span)
+		if (heap_span(arena->spare, header + 1) != span)
 			return broken("free list of span %#llx leads to block %p of another span",
 				      (unsigned long long)span->start_addr,
 				      (const void *)(header + 1));
@@ -206,6 +205,25 @@ static int check_units(const struct mmviz_arena *arena, struct tally *tally)
 	return error;
 }
 
+/* Every place in a magazine is that of a cached cell. Their number, or -EUCLEAN. */
+static int64_t check_magazine(const struct mmviz_arena *arena, const struct heap *heap,
+			      unsigned number)
+{
+	uint32_t cells;
+	const uint32_t *places = heap_magazine(heap, number, &cells);
+
+	for (uint32_t i = 0; i < cells; i++) {
+		const struct mmviz_header *header = heap_header(heap, places[i]);
+
+		if (error_of_block(arena, header + 1) != MMVIZ_ERROR_DOUBLE_FREE ||
+		    span_magazine(heap_head(heap, header + 1)) != number)
+			return broken("heap %u: magazine %u holds place %u, which is no cached "
+				      "cell of it",
+				      heap->head.id, number, places[i]);
+	}
+	return cells;
+}
+
 static int check_heap(const struct mmviz_arena *arena, const struct heap *heap, struct tally *tally)
 {
 	const struct mmviz_log *log = &heap->log;
@@ -215,20 +233,14 @@ static int check_heap(const struct mmviz_arena *arena, const struct heap *heap, 
 	if (log->next < log->first || log->next - log->first > MMVIZ_LOG_SLOTS)
 		return broken("heap %u: log from %llu to %llu", heap->head.id,
 			      (unsigned long long)log->first, (unsigned long long)log->next);
-	tally->in_magazines -= heap->lost_cells;
-	for (uint32_t i = 0; i < HEAP_WAITING; i++)
-		tally->in_magazines -= heap->waiting[i] != 0;
+	tally->in_magazines -= heap->lost_cells + heap_freed_count(heap);
 	for (unsigned number = 0; number < HEAP_MAGAZINES; number++) {
-		int64_t length = check_free_list(arena, NULL, heap->magazines[number].top_place);
+		int64_t cells = check_magazine(arena, heap, number);
 		uint32_t listed = heap->with_room[number];
 
-		if (length < 0)
-			return (int)length;
-		if (length != heap_magazine_cells(heap, number))
-			return broken("heap %u: magazine %u holds %lld cells, counts %d",
-				      heap->head.id, number, (long long)length,
-				      heap_magazine_cells(heap, number));
-		tally->in_magazines -= length;
+		if (cells < 0)
+			return (int)cells;
+		tally->in_magazines -= cells;
 		if (listed && (arena->heads[listed - 1].owner_heap != heap->head.id ||
 			       !(arena->heads[listed - 1].flags & SPAN_LISTED)))
 			return broken("heap %u: lists a span of heap %u", heap->head.id,

@@ -12,8 +12,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "arena.h"
+
 #define GUARD_BYTES 16u
 #define GUARD_BYTE  0xa7
+
+static inline bool guard_is_asked(const struct mmviz_arena *arena)
+{
+	return arena->head.flags & MMVIZ_ARENA_GUARD_BYTES;
+}
 
 static inline void guard_write(void *block, size_t bytes)
 {

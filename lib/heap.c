@@ -10,13 +10,13 @@
 #include "log.h"
 #include "os.h"
 
-#define MAGAZINE_BYTES                                                                             \
-	(128u << 10) /* what a magazine may hold back, but at least and at most so many cells: */
-#define MAGAZINE_CELLS_MIN 4
-#define MAGAZINE_CELLS_MAX 1024
+#define SPANS_IN_CACHE 16u
 
-static int32_t magazine_limit(unsigned magazine);
-static void trim(struct heap *heap, unsigned number, int32_t keep);
+static const uint32_t nothing; /* the bottom of every magazine that is not opened yet */
+
+struct heap heap_none;
+
+static void trim(struct heap *heap, unsigned number, uint32_t keep);
 
 struct heap *heap_next(const struct heap *heap)
 {
@@ -26,17 +26,20 @@ struct heap *heap_next(const struct heap *heap)
 void heap_clear(struct heap *heap)
 {
 	for (unsigned number = 0; number < HEAP_MAGAZINES; number++)
-		heap->magazines[number] = (struct magazine){.room_cells = magazine_limit(number)};
+		heap->magazines[number] =
+			(struct magazine){(uint32_t *)&nothing, (uint32_t *)&nothing};
 	memset(heap->active, 0, sizeof(heap->active));
 	memset(heap->with_room, 0, sizeof(heap->with_room));
-	memset(heap->waiting, 0, sizeof(heap->waiting));
+	memset(heap->freed, 0, sizeof(heap->freed));
+	heap->freed_mask = 0;
+	heap->spans = 0;
 	heap->lost_cells = 0;
 	heap->returned = 0;
 }
 
 struct heap *heap_of_thread(struct mmviz_arena *arena)
 {
-	struct heap *heap = thread_heaps[arena->slot];
+	struct heap *heap = heap_mine(arena->slot);
 	int error;
 
 	if (heap)
@@ -64,7 +67,7 @@ void heap_abandon(struct heap *heap)
 	heap->log.thread_id = 0;
 	if (heap == arena->spare)
 		return;
-	heap_settle_waiting(heap);
+	heap_settle(heap);
 	for (unsigned number = 0; number < HEAP_MAGAZINES; number++)
 		trim(heap, number, 0);
 	arena_lock(arena);
@@ -101,7 +104,8 @@ static uint32_t head_number(const struct heap *heap, const struct mmviz_span *sp
 
 static void list_push(struct heap *heap, struct mmviz_span *span)
 {
-	uint32_t *first = &heap->with_room[span->magazine], number = head_number(heap, span) + 1;
+	uint32_t *first = &heap->with_room[span_magazine(span)],
+		 number = head_number(heap, span) + 1;
 
 	span->prev_unit = 0;
 	span->next_unit = *first;
@@ -116,7 +120,7 @@ static void list_remove(struct heap *heap, struct mmviz_span *span)
 	if (span->prev_unit)
 		head_at(heap, span->prev_unit - 1)->next_unit = span->next_unit;
 	else
-		heap->with_room[span->magazine] = span->next_unit;
+		heap->with_room[span_magazine(span)] = span->next_unit;
 	if (span->next_unit)
 		head_at(heap, span->next_unit - 1)->prev_unit = span->prev_unit;
 	span->flags &= (uint8_t)~SPAN_LISTED;
@@ -125,7 +129,7 @@ static void list_remove(struct heap *heap, struct mmviz_span *span)
 /* A cell leaves the magazine for its span, which may then be listed, or empty and given back. */
 static void give_to_span(struct heap *heap, struct mmviz_header *header)
 {
-	struct mmviz_span *span = heap_span(heap, header + 1, mmviz_word_fit(header->word));
+	struct mmviz_span *span = heap_span(heap, header + 1);
 
 	span_push(&span->free_place, header, heap_place(heap, header));
 	span->used_cells--;
@@ -142,109 +146,156 @@ static void give_to_span(struct heap *heap, struct mmviz_header *header)
 
 /* ------------------------------------------------------------------ magazines */
 
-static int32_t magazine_limit(unsigned magazine)
-{
-	uint32_t cells = MAGAZINE_BYTES /
-			 mmviz_cell_bytes(magazine % MMVIZ_CLASSES, magazine / MMVIZ_CLASSES);
-
-	return cells < MAGAZINE_CELLS_MIN   ? MAGAZINE_CELLS_MIN
-	       : cells > MAGAZINE_CELLS_MAX ? MAGAZINE_CELLS_MAX
-					    : (int32_t)cells;
-}
-
-int32_t heap_magazine_cells(const struct heap *heap, unsigned magazine)
-{
-	return magazine_limit(magazine) - heap->magazines[magazine].room_cells;
-}
-
 /*
- * A link that leads nowhere: a header was written to after its free. The `cells` that hang on it
- * cannot be found any more and are given up; they stay counted as used.
+ * How many cells a magazine holds back at most: a share of the arena's size, so that a few classes
+ * cannot keep all of a small one; labelled and aligned blocks are rarer.
  */
-static void give_up(struct heap *heap, unsigned number, uint32_t place, int32_t cells)
+static uint32_t magazine_capacity(const struct mmviz_arena *arena, unsigned number)
 {
-	heap->magazines[number].room_cells += cells;
-	heap->lost_cells += cells;
-	error_report(heap->arena, MMVIZ_ERROR_CORRUPT_HEADER, heap_header(heap, place) + 1, NULL);
+	unsigned shape = number / MMVIZ_CLASSES, size_class = number % MMVIZ_CLASSES;
+	unsigned rarer = shape == MMVIZ_SHAPE_PLAIN ? 0 : 2;
+	unsigned smaller = (16u - arena->head.span_shift[MMVIZ_FIT_SMALL]) * 3 / 2 + rarer;
+	uint32_t cells = ((128u << 10) >> smaller) / mmviz_cell_bytes(size_class, shape);
+	uint32_t most = 1024u >> smaller, least = 4;
+
+	if (mmviz_class_payload_bytes(size_class) > arena->cell_max_bytes)
+		return 0;
+	if (cells > most)
+		cells = most;
+	return cells < least ? least : cells;
 }
 
-/* Whether a free list may lead here. */
-static bool is_cell(const struct heap *heap, uint32_t place)
+/* Where a magazine's array begins behind the heap, in cells; each has one more, the 0 at its bottom. */
+static uint32_t magazine_offset(const struct mmviz_arena *arena, unsigned number)
 {
-	return place && place < heap->readable_places &&
-	       span_header_is_whole(heap_header(heap, place));
+	uint32_t offset = 0;
+
+	for (unsigned i = 0; i < number; i++)
+		offset += magazine_capacity(arena, i) + 1;
+	return offset;
 }
 
-/* Cut the list after `keep` cells and give the rest back to their spans. */
-static void trim(struct heap *heap, unsigned number, int32_t keep)
+uint32_t heap_units(const struct mmviz_arena *arena)
+{
+	size_t bytes =
+		sizeof(struct heap) + magazine_offset(arena, HEAP_MAGAZINES) * sizeof(uint32_t);
+
+	return (uint32_t)((bytes + MMVIZ_UNIT_BYTES - 1) >> MMVIZ_UNIT_SHIFT);
+}
+
+static uint32_t *magazine_bottom(const struct heap *heap, unsigned number)
+{
+	return (uint32_t *)(heap + 1) + magazine_offset(heap->arena, number);
+}
+
+static bool magazine_is_open(const struct magazine *magazine)
+{
+	return magazine->limit != &nothing;
+}
+
+static void magazine_open(struct heap *heap, unsigned number)
 {
 	struct magazine *magazine = &heap->magazines[number];
-	int32_t cells = heap_magazine_cells(heap, number); /* from `rest` on */
-	uint32_t rest = magazine->top_place, *cut = &magazine->top_place;
 
-	for (; keep && is_cell(heap, rest); keep--, cells--) {
-		cut = &heap_header(heap, rest)->link;
-		rest = *cut;
-	}
-	*cut = 0;
-	for (; is_cell(heap, rest); cells--) {
-		struct mmviz_header *header = heap_header(heap, rest);
-
-		rest = header->link;
-		magazine->room_cells++;
-		give_to_span(heap, header);
-	}
-	if (rest)
-		give_up(heap, number, rest, cells);
+	magazine->top = magazine_bottom(heap, number);
+	magazine->limit = magazine->top + magazine_capacity(heap->arena, number);
+	*magazine->top = 0;
 }
 
-void heap_settle_broken(struct heap *heap, uint64_t waiting, const void *site)
+const uint32_t *heap_magazine(const struct heap *heap, unsigned number, uint32_t *cells)
 {
-	struct mmviz_header *header = heap_header(heap, (uint32_t)waiting);
-	unsigned number = (unsigned)(waiting >> 32);
-	unsigned fit =
-		number % MMVIZ_CLASSES >= heap->medium_class ? MMVIZ_FIT_MEDIUM : MMVIZ_FIT_SMALL;
+	const struct magazine *magazine = &heap->magazines[number];
+	const uint32_t *first;
 
-	if (!waiting)
+	*cells = 0;
+	if (!magazine_is_open(magazine))
+		return NULL;
+	first = magazine_bottom(heap, number) + 1;
+	*cells = (uint32_t)(magazine->top + 1 - first);
+	return first;
+}
+
+/* Keep the `keep` cells that were freed last and give the others back to their spans. */
+static void trim(struct heap *heap, unsigned number, uint32_t keep)
+{
+	struct magazine *magazine = &heap->magazines[number];
+	uint32_t cells, *first = (uint32_t *)heap_magazine(heap, number, &cells);
+
+	if (cells <= keep)
+		return;
+	for (uint32_t i = 0; i < cells - keep; i++) {
+		if (i + 8 < cells - keep)
+			__builtin_prefetch(heap_header(heap, first[i + 8]), 1);
+		give_to_span(heap, heap_header(heap, first[i]));
+	}
+	memmove(first, first + cells - keep, keep * sizeof(*first));
+	magazine->top = first - 1 + keep;
+}
+
+void heap_push_slow(struct heap *heap, unsigned number, uint32_t place)
+{
+	struct magazine *magazine = &heap->magazines[number];
+
+	if (magazine_is_open(magazine))
+		trim(heap, number, magazine_capacity(heap->arena, number) / 2);
+	else
+		magazine_open(heap, number);
+	*++magazine->top = place;
+}
+
+/* ------------------------------------------------------------------ what was freed last */
+
+void heap_settle_broken(struct heap *heap, uint64_t what, const void *site)
+{
+	struct mmviz_header *header = heap_header(heap, (uint32_t)what);
+
+	if (!what)
 		return;
 	error_report(heap->arena, MMVIZ_ERROR_CORRUPT_HEADER, header + 1, site);
-	/* The handler came back. The next owner writes a new header, so the cell is as good as any.
-	 */
-	header->word = mmviz_word_make(0, 0, fit, MMVIZ_LIFE_LIVE);
-	header->check = mmviz_check_word((uint64_t)header, header->word);
-	if (heap_give(heap, number, header))
-		heap_halve(heap, number);
+	/* The handler came back. The next owner writes a new header: the cell is as good as any. */
+	span_header_repair(header);
+	heap_push(heap, (uint32_t)(what >> 32), (uint32_t)what);
 }
 
-void heap_settle_waiting(struct heap *heap)
+void heap_settle(struct heap *heap)
 {
-	for (uint32_t i = 0; i < HEAP_WAITING; i++) {
-		uint32_t at = (heap->waiting_at + i) % HEAP_WAITING;
-		uint64_t waiting = heap->waiting[at];
+	for (unsigned i = 0; i < HEAP_FREED; i++) {
+		struct freed freed = heap->freed[i];
+		struct mmviz_header *header = heap_header(heap, (uint32_t)freed.what);
 
-		heap->waiting[at] = 0;
-		if (waiting)
-			heap_settle(heap, waiting, heap->waiting_sites[at]);
+		heap->freed[i].what = 0;
+		if (!freed.what)
+			continue;
+		if (!span_header_is_whole(header)) {
+			heap_settle_broken(heap, freed.what, freed.site);
+			continue;
+		}
+		span_note_freed(header, freed.site);
+		heap_push(heap, (uint32_t)(freed.what >> 32), (uint32_t)freed.what);
 	}
+}
+
+uint32_t heap_freed_count(const struct heap *heap)
+{
+	uint32_t count = 0;
+
+	for (unsigned i = 0; i < HEAP_FREED; i++)
+		count += heap->freed[i].what != 0;
+	return count;
 }
 
 void heap_settle_mine(const struct mmviz_arena *arena)
 {
-	if (thread_heaps[arena->slot])
-		heap_settle_waiting(thread_heaps[arena->slot]);
+	if (heap_mine(arena->slot))
+		heap_settle(heap_mine(arena->slot));
 }
 
 /* The main thread ends with the process: what it freed last is examined all the same. */
 __attribute__((destructor)) static void settle_at_exit(void)
 {
 	for (unsigned slot = 0; slot < MMVIZ_ARENAS_MAX; slot++)
-		if (thread_heaps[slot])
-			heap_settle_waiting(thread_heaps[slot]);
-}
-
-void heap_halve(struct heap *heap, unsigned number)
-{
-	trim(heap, number, magazine_limit(number) / 2);
+		if (heap_mine(slot))
+			heap_settle(heap_mine(slot));
 }
 
 /* ------------------------------------------------------------------ returns */
@@ -270,15 +321,12 @@ void heap_return(struct heap *owner, struct mmviz_header *header)
 static void reclaim(struct heap *heap, struct mmviz_header *header)
 {
 	uint64_t word = header->word;
-	struct mmviz_span *span = heap_span(heap, header + 1, mmviz_word_fit(word));
+	uint32_t number = span_magazine(heap_head(heap, header + 1));
 	uint64_t what = mmviz_event_what(MMVIZ_EVENT_RECLAIM, mmviz_word_context(word),
 					 heap_place(heap, header));
 	listeners_free listeners;
-	bool is_long;
 
 	header->word = (word & ~3ULL) | MMVIZ_LIFE_LIVE;
-	STEP();
-	is_long = heap_give(heap, span->magazine, header);
 	STEP();
 	heap_clear_live(heap, heap_place(heap, header));
 	STEP();
@@ -287,8 +335,7 @@ static void reclaim(struct heap *heap, struct mmviz_header *header)
 		log_one(heap, what, 0);
 	else
 		log_count(heap, 1);
-	if (is_long)
-		heap_halve(heap, span->magazine);
+	heap_push(heap, number, heap_place(heap, header));
 }
 
 /* Take back what other threads returned. */
@@ -311,37 +358,91 @@ static void collect(struct heap *heap)
 
 /* ------------------------------------------------------------------ taking cells */
 
+/* Tells of a freed block whose header was written to; its cell is good all the same. */
 static struct mmviz_header *take_from_magazine(struct heap *heap, unsigned number)
 {
 	struct magazine *magazine = &heap->magazines[number];
-	struct mmviz_header *header = heap_take(heap, number);
+	struct mmviz_header *header = heap_header(heap, *magazine->top);
 
-	if (!header && magazine->top_place) {
-		give_up(heap, number, magazine->top_place, heap_magazine_cells(heap, number));
-		magazine->top_place = 0;
-	}
+	if (!*magazine->top)
+		return NULL;
+	magazine->top--;
+	if (!span_header_is_whole(header))
+		error_report(heap->arena, MMVIZ_ERROR_CORRUPT_HEADER, header + 1, NULL);
 	return header;
 }
 
-/* The active span's free list becomes the magazine, whole; else a cell never used. */
-static struct mmviz_header *take_from_active(struct heap *heap, unsigned number)
+/* Whether a span's free list may lead here. */
+static bool is_cell(const struct heap *heap, uint32_t place)
 {
-	struct mmviz_span *span = heap->active[number];
+	return place && place < heap->readable_places &&
+	       span_header_is_whole(heap_header(heap, place));
+}
+
+/*
+ * Cells of the active span's free list go onto the magazine. A link that leads nowhere: a header was
+ * written to after its free; the cells that hang on it cannot be found any more and are given up,
+ * and stay counted as used.
+ */
+static void refill_from_list(struct heap *heap, struct mmviz_span *span, unsigned number,
+			     uint32_t most)
+{
+	for (; most && span->free_place; most--) {
+		struct mmviz_header *header = heap_header(heap, span->free_place);
+
+		if (!is_cell(heap, span->free_place)) {
+			heap->lost_cells += span->bump_cells - span->used_cells;
+			span->used_cells = span->bump_cells;
+			span->free_place = 0;
+			error_report(heap->arena, MMVIZ_ERROR_CORRUPT_HEADER, header + 1, NULL);
+			return;
+		}
+		*++heap->magazines[number].top = span->free_place;
+		span->free_place = header->link;
+		span->used_cells++;
+		__builtin_prefetch(heap_header(heap, span->free_place), 1);
+	}
+}
+
+/* Cells never used, lowest on top, with headers that say so. */
+static void refill_from_bump(struct heap *heap, struct mmviz_span *span, unsigned number,
+			     uint32_t cells)
+{
 	struct magazine *magazine = &heap->magazines[number];
 
-	if (!span)
-		return NULL;
-	if (span->free_place) {
-		magazine->top_place = span->free_place;
-		magazine->room_cells -= (int32_t)(span->bump_cells - span->used_cells);
-		span->free_place = 0;
-		span->used_cells = span->bump_cells;
-		return take_from_magazine(heap, number);
+	for (uint32_t i = 0; i < cells; i++) {
+		struct mmviz_header *header = span_header(span, span->bump_cells + i);
+
+		span_header_repair(header);
+		magazine->top[cells - i] = heap_place(heap, header);
 	}
-	if (span->bump_cells == span->cells)
-		return NULL;
-	span->used_cells++;
-	return span_header(span, span->bump_cells++);
+	magazine->top += cells;
+	STEP();
+	span->used_cells += cells;
+	span->bump_cells += cells;
+}
+
+/* Half a magazine of freed cells, or a page of new ones. False: the active span has none. */
+static bool refill_from_active(struct heap *heap, unsigned number)
+{
+	struct mmviz_span *span =
+		heap->active[number] ? head_at(heap, heap->active[number] - 1) : NULL;
+	uint32_t most = magazine_capacity(heap->arena, number) / 2, page, fresh;
+
+	if (!span)
+		return false;
+	if (span->free_place) {
+		refill_from_list(heap, span, number, most);
+		return true;
+	}
+	page = MMVIZ_UNIT_BYTES / span->cell_bytes;
+	fresh = span->cells - span->bump_cells;
+	if (fresh > most)
+		fresh = most;
+	if (fresh > page)
+		fresh = page ? page : 1;
+	refill_from_bump(heap, span, number, fresh);
+	return fresh;
 }
 
 static int next_active(struct heap *heap, unsigned number)
@@ -357,26 +458,34 @@ static int next_active(struct heap *heap, unsigned number)
 	}
 	if (!span)
 		return -ENOMEM;
+	if (++heap->spans > SPANS_IN_CACHE)
+		heap->freed_mask = HEAP_FREED - 1;
 	heap->readable_places = (uint32_t)(arena_readable_bytes(heap->arena) >> MMVIZ_PLACE_SHIFT);
 	if (heap->active[number])
-		heap->active[number]->flags &= (uint8_t)~SPAN_ACTIVE;
+		head_at(heap, heap->active[number] - 1)->flags &= (uint8_t)~SPAN_ACTIVE;
 	span->flags |= SPAN_ACTIVE;
-	heap->active[number] = span;
+	heap->active[number] = head_number(heap, span) + 1;
 	return 0;
 }
 
 struct mmviz_header *heap_take_slow(struct heap *heap, unsigned number)
 {
+	bool is_settled = false;
 	struct mmviz_header *header;
 
+	if (!magazine_is_open(&heap->magazines[number]))
+		magazine_open(heap, number);
 	if (__atomic_load_n(&heap->returned, __ATOMIC_RELAXED))
 		collect(heap);
-	heap_settle_waiting(heap);
 	header = take_from_magazine(heap, number);
 	while (!header) {
-		header = take_from_active(heap, number);
-		if (!header && next_active(heap, number))
-			return NULL;
+		if (!refill_from_active(heap, number) && next_active(heap, number)) {
+			if (is_settled)
+				return NULL;
+			heap_settle(heap); /* the last cells may be among them */
+			is_settled = true;
+		}
+		header = take_from_magazine(heap, number);
 	}
 	return header;
 }

@@ -3,13 +3,17 @@
  * heap.h - the part of an arena that one thread owns: its spans, its log, and what others hand back
  * to it.
  *
- * Only the owner changes a heap, without locks or atomic instructions. A freed cell goes onto the
- * magazine of its class, the next allocation of the class takes it from there while it is still in
- * the CPU's cache (as in Bonwick's magazines, 2001). A magazine that grows too long gives its older
- * half back to the spans, and a span whose cells all came back goes back to the arena. Other
- * threads push blocks onto `returned`, an atomic stack that the owner takes whole (so there is no
- * ABA problem; Treiber 1986). A thread that ends leaves its heaps in their arenas' pools, where the
- * next thread takes them as they are: seq, log and returned blocks belong to the heap.
+ * Only the owner changes a heap, without locks or atomic instructions. A freed cell's place goes
+ * onto the magazine of its class, an array, and the next allocation of the class takes it from
+ * there (as in Bonwick's magazines, 2001): neither waits for a link in the cell. A magazine that is
+ * full gives its older half back to the spans, and a span whose cells all came back goes back to
+ * the arena. Other threads push blocks onto `returned`, an atomic stack that the owner takes whole
+ * (so there is no ABA problem; Treiber 1986). A thread that ends leaves its heaps in their arenas'
+ * pools, where the next thread takes them as they are: seq, log and returned blocks belong to the
+ * heap.
+ *
+ *	magazine:   | 0 | place | place | ... | place |      |      |
+ *	              ^ bottom            top ^        limit ^
  */
 #ifndef MMVIZ_LIB_HEAP_H
 #define MMVIZ_LIB_HEAP_H
@@ -18,46 +22,54 @@
 #include <stdbool.h>
 #include <mmviz/abi.h>
 
+#include "likely.h"
 #include "registry.h"
 #include "span.h"
 
 #define HEAP_SITES     32u /* slots of the call-site cache; a power of two */
 #define HEAP_MAGAZINES (MMVIZ_SHAPES * MMVIZ_CLASSES)
 
-#define HEAP_WAITING 4u /* frees that pass while a header is on its way; a power of two */
+/*
+ * A block that was freed, and whose header is not examined yet: its cache line was asked for, and
+ * takes as long as some more calls. Small heaps lie in the cache, so that theirs wait for one free
+ * only.
+ */
+struct freed {
+	uint64_t what;	  /* place of its header | number of its magazine << 32; 0: none */
+	const void *site; /* the call that freed it */
+};
+#define HEAP_FREED 8u /* a power of two */
 
 struct magazine {
-	uint32_t top_place; /* header of the cell freed last; 0: empty */
-	int32_t room_cells; /* how many more it takes before it is halved */
+	uint32_t *top;	 /* the place freed last; at the bottom a 0, which is no block's */
+	uint32_t *limit; /* == top: full. Both at a word that all share: not opened yet */
 };
 
-/* Lives in META units of its arena. */
+/* Lives in META units of its arena, its magazines' arrays behind it. */
 struct heap {
 	struct mmviz_heap_head head;
-	struct mmviz_arena *arena;
 	uint64_t base_addr;	 /* of the arena */
-	uint64_t places;	 /* that it has */
-	uint64_t heads_bias;	 /* heads_addr less the head number of address 0: see heap_span */
-	uint64_t medium_mask;	 /* of an address: its medium span */
+	uint64_t places;	 /* that it has; 0: no heap, all is slow */
+	uint64_t *live;		 /* the arena's live bits */
+	uint64_t heads_bias;	 /* heads_addr less the head number of address 0: see heap_head */
+	uint32_t small_shift;	 /* log2 of a small span's bytes */
 	uint32_t cell_max_bytes; /* payloads up to this come from spans */
-	uint32_t medium_class;	 /* classes from this on lie in medium spans */
-	uint32_t small_shift;
-	uint32_t log_events; /* hand over at this many */
-	uint64_t *live;	     /* the arena's live bits */
-	uint64_t *sampled;   /* blocks that `sample` told of and `sample_free` must tell of */
 	/* ------------------------------------------------ owner */
-	/* Blocks just freed, a ring: place | magazine << 32; 0: none. */
-	uint64_t waiting[HEAP_WAITING];
-	const void *waiting_sites[HEAP_WAITING];
-	uint32_t waiting_at;			   /* the oldest */
-	uint32_t readable_places;		   /* all cells of this heap lie below */
+	uint64_t freed_mask; /* which slots of `freed` are used: seq & freed_mask */
+	struct freed freed[HEAP_FREED];
+	int64_t sample_countdown_bytes; /* to the next sample */
+	struct mmviz_arena *arena;
+	uint64_t *sampled;	  /* blocks that `sample` told of and `sample_free` must tell of */
+	uint32_t log_events;	  /* hand over at this many */
+	uint32_t readable_places; /* all cells of this heap lie below */
 	struct magazine magazines[HEAP_MAGAZINES]; /* by shape * MMVIZ_CLASSES + class */
-	struct mmviz_span *active[HEAP_MAGAZINES]; /* cells never used come from here; or NULL */
-	uint32_t with_room[HEAP_MAGAZINES]; /* first span with a free list: head number + 1 */
+	/* Spans by the numbers of their heads + 1; 0: none. */
+	uint32_t active[HEAP_MAGAZINES];    /* cells never used come from here */
+	uint32_t with_room[HEAP_MAGAZINES]; /* first of those with a free list */
 	const void *site_pcs[HEAP_SITES];
 	uint32_t site_ids[HEAP_SITES];
-	int64_t lost_cells; /* given up after a write into a freed header; counted as used */
-	int64_t sample_countdown_bytes;
+	uint32_t spans;		/* taken into use so far */
+	int64_t lost_cells;	/* given up after a write into a freed header; counted as used */
 	uint64_t random;	/* state of the sampler's generator */
 	struct heap *pool_next; /* by the arena's lock, while nobody owns the heap */
 	bool is_forked;		/* in a child: its thread does not exist here; never adopted */
@@ -68,7 +80,8 @@ struct heap {
 	alignas(64) struct mmviz_log log;
 };
 
-#define HEAP_UNITS ((uint32_t)((sizeof(struct heap) + MMVIZ_UNIT_BYTES - 1) >> MMVIZ_UNIT_SHIFT))
+/* How many units a heap of this arena takes. */
+uint32_t heap_units(const struct mmviz_arena *arena);
 
 /* The calling thread's heap of this arena, made, adopted from the pool or looked up. NULL with
  * errno. */
@@ -84,16 +97,18 @@ struct heap *heap_next(const struct heap *heap);
 
 /* A free cell, from wherever the heap finds one. NULL: no memory. */
 struct mmviz_header *heap_take_slow(struct heap *heap, unsigned magazine);
-/* Examine the headers of the blocks that wait, and put them onto their magazines. */
-void heap_settle_waiting(struct heap *heap);
+/* Examine the headers of the blocks that wait for it, and put them onto their magazines. */
+void heap_settle(struct heap *heap);
 /* The same for the calling thread's heap of this arena, if it has one: before anybody looks. */
 void heap_settle_mine(const struct mmviz_arena *arena);
-/* No block waited there after all, or its header is broken: then tell of it first. */
-void heap_settle_broken(struct heap *heap, uint64_t waiting, const void *site);
-/* The magazine has no room: give its older half back to the spans. */
-void heap_halve(struct heap *heap, unsigned magazine);
-/* How many cells lie in the magazine. */
-int32_t heap_magazine_cells(const struct heap *heap, unsigned magazine);
+/* No block waited after all, or its header is broken: then tell of it first. */
+void heap_settle_broken(struct heap *heap, uint64_t what, const void *site);
+/* Put a cell onto its magazine, which is full or was never opened. */
+void heap_push_slow(struct heap *heap, unsigned number, uint32_t place);
+/* How many blocks wait to be examined. */
+uint32_t heap_freed_count(const struct heap *heap);
+/* The cells in a magazine, lowest first, and how many. */
+const uint32_t *heap_magazine(const struct heap *heap, unsigned number, uint32_t *cells);
 /* Hand a block over to its owner. */
 void heap_return(struct heap *owner, struct mmviz_header *header);
 /* The context of an untagged call: looked up, or interned. */
@@ -112,6 +127,14 @@ static inline uint32_t heap_site_cached(const struct heap *heap, const void *ret
 	return heap->site_pcs[slot] == return_address ? heap->site_ids[slot] : 0;
 }
 
+/* The calling thread has no heap of this arena: every fast path leaves at once. */
+extern struct heap heap_none __attribute__((visibility("hidden")));
+/* The calling thread's heap of this arena, or NULL. */
+static inline struct heap *heap_mine(uint32_t slot)
+{
+	return thread_heaps[slot] == &heap_none ? NULL : thread_heaps[slot];
+}
+
 static inline uint32_t heap_place(const struct heap *heap, const void *address)
 {
 	return (uint32_t)(((uint64_t)address - heap->base_addr) >> MMVIZ_PLACE_SHIFT);
@@ -121,47 +144,45 @@ static inline struct mmviz_header *heap_header(const struct heap *heap, uint64_t
 	return (struct mmviz_header *)(heap->base_addr + (place << MMVIZ_PLACE_SHIFT));
 }
 
-/* The head of the span that holds a small or medium block. */
-static inline struct mmviz_span *heap_span(const struct heap *heap, const void *block, unsigned fit)
+/*
+ * A head of the span that holds this block. A medium span has one for each small span that would
+ * fit; all of them know what never changes, and the owner and the SAMPLED flag of their own part.
+ */
+static inline struct mmviz_span *heap_head(const struct heap *heap, const void *block)
 {
-	uint64_t address = (uint64_t)block & (heap->medium_mask | ((uint64_t)(fit & 1) - 1));
-
-	return (struct mmviz_span *)(heap->heads_bias +
-				     (address >> heap->small_shift) * sizeof(struct mmviz_span));
+	return (struct mmviz_span *)(heap->heads_bias + ((uint64_t)block >> heap->small_shift) *
+								sizeof(struct mmviz_span));
+}
+/* The one head that counts cells: the first. */
+static inline struct mmviz_span *heap_span(const struct heap *heap, const void *block)
+{
+	return heap_head(heap, (const void *)heap_head(heap, block)->start_addr);
 }
 
-/* A head of the span that holds this block, whatever its kind: good for owner, magazine and guard
- * flag only. */
-static inline const struct mmviz_span *heap_any_head(const struct heap *heap, const void *block)
-{
-	return (const struct mmviz_span *)(heap->heads_bias +
-					   ((uint64_t)block >> heap->small_shift) *
-						   sizeof(struct mmviz_span));
-}
-
-/* The cell that was freed last; NULL: the magazine is empty (place 0 holds no header), or what it
- * leads to is no cell: heap_take_slow knows more. */
+/*
+ * The cell that was freed last; NULL: the magazine is empty, or that cell's header was written to:
+ * heap_take_slow knows more. (An empty magazine leads to the arena's base, whose first bytes are no
+ * whole header: arena.c sees to that.)
+ */
 static inline struct mmviz_header *heap_take(struct heap *heap, unsigned number)
 {
 	struct magazine *magazine = &heap->magazines[number];
-	struct mmviz_header *header = heap_header(heap, magazine->top_place);
+	struct mmviz_header *header = heap_header(heap, *magazine->top);
 
-	if (__builtin_expect(magazine->top_place >= heap->readable_places ||
-				     !span_header_is_whole(header),
-			     0))
+	if (unlikely(!span_header_is_whole(header)))
 		return NULL;
-	magazine->top_place = header->link;
-	magazine->room_cells++;
+	magazine->top--;
 	return header;
 }
 
-/* Put a cell of this heap onto its magazine; true: that must be halved now. */
-static inline bool heap_give(struct heap *heap, unsigned number, struct mmviz_header *header)
+static inline void heap_push(struct heap *heap, unsigned number, uint32_t place)
 {
 	struct magazine *magazine = &heap->magazines[number];
 
-	span_push(&magazine->top_place, header, heap_place(heap, header));
-	return --magazine->room_cells <= 0;
+	if (unlikely(magazine->top == magazine->limit))
+		heap_push_slow(heap, number, place);
+	else
+		*++magazine->top = place;
 }
 
 /* The live bit of a place; its word is written by the owner of its span alone. */
@@ -198,33 +219,29 @@ static inline void heap_set_sampled(const struct heap *heap, uint32_t place)
 			  __ATOMIC_RELAXED);
 }
 
-/* A block that waited: examine its header, and let the cell be used again. */
-static inline void heap_settle(struct heap *heap, uint64_t waiting, const void *site)
-{
-	struct mmviz_header *header = heap_header(heap, (uint32_t)waiting);
-
-	if (__builtin_expect(!span_header_is_whole(header), 0))
-		heap_settle_broken(heap, waiting, site);
-	else if (__builtin_expect(heap_give(heap, (unsigned)(waiting >> 32), header), 0))
-		heap_halve(heap, (unsigned)(waiting >> 32));
-}
-
 /*
- * A block was freed, and told. Its header's cache line is asked for, and the block takes the place
- * of the one that has waited longest, whose line is here by now.
+ * A block was freed, and told. Its header's cache line is asked for; the block that waited in its
+ * slot, and whose line is here by now, is examined and goes onto its magazine.
  */
-static inline void heap_wait(struct heap *heap, struct mmviz_header *header, uint32_t number,
-			     const void *site)
+static inline void heap_freed(struct heap *heap, uint64_t what, const void *site, uint64_t seq,
+			      const struct mmviz_header *freed)
 {
-	uint32_t at = heap->waiting_at;
-	uint64_t oldest = heap->waiting[at];
-	const void *oldest_site = heap->waiting_sites[at];
+	struct freed *slot = &heap->freed[seq & heap->freed_mask], earlier = *slot;
+	struct mmviz_header *header = heap_header(heap, (uint32_t)earlier.what);
 
-	__builtin_prefetch(header, 1);
-	heap->waiting[at] = heap_place(heap, header) | (uint64_t)number << 32;
-	heap->waiting_sites[at] = site;
-	heap->waiting_at = (at + 1) % HEAP_WAITING;
-	heap_settle(heap, oldest, oldest_site);
+	__builtin_prefetch(freed, 1);
+	slot->what = what;
+	slot->site = site;
+	if (unlikely(!span_header_is_whole(header))) {
+		heap_settle_broken(heap, earlier.what, earlier.site);
+		return;
+	}
+	span_note_freed(header, earlier.site);
+	heap_push(heap, (uint32_t)(earlier.what >> 32), (uint32_t)earlier.what);
+}
+static inline uint64_t heap_freed_what(uint32_t place, uint32_t magazine)
+{
+	return place | (uint64_t)magazine << 32;
 }
 
 #endif

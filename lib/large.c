@@ -38,8 +38,7 @@ static struct mmviz_header *init_block(struct mmviz_span *span, uint32_t units,
 {
 	uint32_t front = (uint32_t)front_bytes_for(request->alignment);
 	struct mmviz_header *header = (struct mmviz_header *)((char *)span + front) - 1;
-	uint64_t word =
-		mmviz_word_make(request->bytes, request->context, MMVIZ_FIT_LARGE, MMVIZ_LIFE_LIVE);
+	uint64_t word = mmviz_word_make(request->bytes, request->context, 1, MMVIZ_LIFE_LIVE);
 
 	*span = (struct mmviz_span){
 		.owner_heap = MMVIZ_HEAP_NONE,
@@ -287,7 +286,7 @@ int large_resize(struct mmviz_arena *arena, struct heap *heap, struct mmviz_head
 	span->cell_bytes =
 		(uint32_t)(((uint64_t)units << MMVIZ_UNIT_SHIFT) - front + MMVIZ_HEADER_BYTES);
 	STEP();
-	word = mmviz_word_make(bytes, context, MMVIZ_FIT_LARGE, MMVIZ_LIFE_LIVE);
+	word = mmviz_word_make(bytes, context, 1, MMVIZ_LIFE_LIVE);
 	header->word = word;
 	header->check = mmviz_check_word((uint64_t)header, word);
 	if (units != has)

@@ -39,10 +39,15 @@ void log_flush_all(struct heap *heap); /* whatever is in it */
 /* A new batch begins: note the time. */
 void log_begin(struct heap *heap);
 
-static inline void log_count(struct heap *heap, uint32_t slots)
+/* The same when seq is at hand: only its owner changes it. */
+static inline void log_count_from(struct heap *heap, uint64_t seq, uint32_t slots)
 {
 	STEP();
-	__atomic_store_n(&heap->log.seq, heap->log.seq + slots, __ATOMIC_RELEASE);
+	__atomic_store_n(&heap->log.seq, seq + slots, __ATOMIC_RELEASE);
+}
+static inline void log_count(struct heap *heap, uint32_t slots)
+{
+	log_count_from(heap, heap->log.seq, slots);
 }
 
 /* log_store for the commonest operation, of one event, and log_flush. */

@@ -117,7 +117,7 @@ struct thread_record {
 	uint32_t late_thread_id;    /* it came back after it had left: nobody will tell its end */
 };
 
-static struct heap *no_heaps[MMVIZ_ARENAS_MAX];
+static struct heap *no_heaps[MMVIZ_ARENAS_MAX] = {[0 ... MMVIZ_ARENAS_MAX - 1] = &heap_none};
 __thread struct heap **thread_heaps = no_heaps;
 
 static struct thread_record *threads, *spare_records; /* by the lock */
@@ -131,7 +131,7 @@ void registry_arena_retract(int slot)
 	range_clear(slot);
 	__atomic_store_n(&registry_here.arena_addr[slot], 0, __ATOMIC_RELEASE);
 	for (struct thread_record *thread = threads; thread; thread = thread->next)
-		__atomic_store_n(&thread->heaps[slot], NULL, __ATOMIC_RELAXED);
+		__atomic_store_n(&thread->heaps[slot], &heap_none, __ATOMIC_RELAXED);
 }
 
 static void forget_record(const struct thread_record *record)
@@ -148,9 +148,8 @@ static void retire(struct thread_record *record)
 {
 	forget_record(record);
 	for (unsigned slot = 0; slot < MMVIZ_ARENAS_MAX; slot++)
-		if (record->heaps[slot])
+		if (record->heaps[slot] != &heap_none)
 			heap_abandon(record->heaps[slot]);
-	memset(record, 0, sizeof(*record));
 	record->next = spare_records;
 	spare_records = record;
 }
@@ -222,7 +221,7 @@ static void fork_child(void)
 	spare_records = NULL;
 	for (unsigned slot = 0; slot < MMVIZ_ARENAS_MAX; slot++)
 		if (registry_arena_at(slot))
-			heap_all_forked(registry_arena_at(slot), thread_heaps[slot]);
+			heap_all_forked(registry_arena_at(slot), heap_mine(slot));
 	fork_release();
 }
 
@@ -244,7 +243,8 @@ static struct thread_record *record_take(void)
 		if (!record || os_commit(record, MMVIZ_UNIT_BYTES))
 			return NULL;
 	}
-	record->next = threads;
+	*record = (struct thread_record){.next = threads};
+	memcpy(record->heaps, no_heaps, sizeof(no_heaps));
 	threads = record;
 	return record;
 }

@@ -65,6 +65,7 @@ void sample_alloc(struct heap *heap, struct mmviz_header *header)
 		return;
 	}
 	heap_set_sampled(heap, place);
+	heap_head(heap, header + 1)->flags |= SPAN_SAMPLED;
 	mmviz_probe_sample(heap->log.arena_id, (uint64_t)(header + 1), bytes,
 			   mmviz_word_context(header->word), weight);
 }

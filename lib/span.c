@@ -2,6 +2,37 @@
 /* span.c - see span.h. */
 #include "span.h"
 
+#define STEPS_OF(size_class, first, last) [first... last] = size_class
+/* One class of each of a doubling's eight; `step`: its length in 16 bytes. */
+#define DOUBLING(group, step)                                                                      \
+	STEPS_OF(group * 8 + 0, 8 * step, 9 * step - 1),                                           \
+		STEPS_OF(group * 8 + 1, 9 * step, 10 * step - 1),                                  \
+		STEPS_OF(group * 8 + 2, 10 * step, 11 * step - 1),                                 \
+		STEPS_OF(group * 8 + 3, 11 * step, 12 * step - 1),                                 \
+		STEPS_OF(group * 8 + 4, 12 * step, 13 * step - 1),                                 \
+		STEPS_OF(group * 8 + 5, 13 * step, 14 * step - 1),                                 \
+		STEPS_OF(group * 8 + 6, 14 * step, 15 * step - 1),                                 \
+		STEPS_OF(group * 8 + 7, 15 * step, 16 * step - 1)
+
+const uint8_t span_classes[2048] = {
+	0,
+	1,
+	2,
+	3,
+	4,
+	5,
+	6,
+	7,
+	DOUBLING(1, 1),
+	DOUBLING(2, 2),
+	DOUBLING(3, 4),
+	DOUBLING(4, 8),
+	DOUBLING(5, 16),
+	DOUBLING(6, 32),
+	DOUBLING(7, 64),
+	DOUBLING(8, 128),
+};
+
 void span_init(struct mmviz_span *span, const struct span_kind *kind, void *start,
 	       uint32_t owner_heap)
 {
@@ -14,7 +45,8 @@ void span_init(struct mmviz_span *span, const struct span_kind *kind, void *star
 		.size_class = (uint8_t)kind->size_class,
 		.shape = (uint8_t)kind->shape,
 		.fit = (uint8_t)kind->fit,
-		.magazine = kind->shape * MMVIZ_CLASSES + kind->size_class,
 		.start_addr = (uint64_t)start,
+		.owner_and_magazine = (uint64_t)(kind->shape * MMVIZ_CLASSES + kind->size_class)
+				      << 32,
 	};
 }

@@ -7,9 +7,9 @@
  *table of heads
  *
  * A span belongs to one heap; only that heap's thread takes and gives cells. A freed cell's header
- * links a free list (the place of the next header in the arena, 0 ends); all else in it stays as it
- * was, so that its check word finds a stray write before the cell is used again. The list is its
- * heap's magazine or the span's own.
+ * stays as it was, so that its check word finds a stray write before the cell is used again; the
+ * first word of its payload tells the call that freed it. It lies in its heap's magazine or in the
+ * span's own free list, linked by the places of headers (0 ends).
  *
  *	bump_cells == used_cells + length of the span's free list
  *	used_cells == live + returned + those in the heap's magazine
@@ -27,7 +27,7 @@
 enum span_flag {		   /* mmviz_span.flags */
 		 SPAN_ACTIVE = 1,  /* its heap takes cells from it now */
 		 SPAN_LISTED = 2,  /* in its heap's list of spans with room */
-		 SPAN_GUARDED = 4, /* of an arena with guard bytes */
+		 SPAN_SAMPLED = 4, /* a sampled block lies, or lay, in this head's part */
 };
 
 struct span_kind {
@@ -64,23 +64,42 @@ static inline void span_push(uint32_t *top_place, struct mmviz_header *header, u
 	*top_place = place;
 }
 
-/* Whether a header is as it was when its block was born. */
+/* Whether a header is as it was when its block was born. (A returned one is not: its check word is
+ * that of life LIVE, and the hash is injective in the lowest bits.) */
 static inline bool span_header_is_whole(const struct mmviz_header *header)
 {
-	return header->check == mmviz_check_word((uint64_t)header, header->word) &&
-	       mmviz_word_life(header->word) == MMVIZ_LIFE_LIVE;
+	return header->check == mmviz_check_word((uint64_t)header, header->word);
 }
+
+/* Make the header of a free cell whole: it tells of a block of no bytes. */
+static inline void span_header_repair(struct mmviz_header *header)
+{
+	header->word = mmviz_word_make(0, 0, 0, MMVIZ_LIFE_LIVE);
+	header->check = mmviz_check_word((uint64_t)header, header->word);
+}
+
+/* Where a freed block was freed, for the report of a second free; every payload has room. */
+static inline void span_note_freed(struct mmviz_header *header, const void *site)
+{
+	header[1].word = (uint64_t)site;
+}
+
+static inline uint32_t span_magazine(const struct mmviz_span *span)
+{
+	return (uint32_t)(span->owner_and_magazine >> 32);
+}
+static inline uint32_t span_plain_owner(const struct mmviz_span *span)
+{
+	return (uint32_t)span->owner_and_magazine;
+}
+
+/* By (bytes - 1) / 16: a load is quicker than the logarithm, and has no branch to miss. */
+extern const uint8_t span_classes[2048] __attribute__((visibility("hidden")));
 
 /* Smallest class whose payload holds `bytes` (1 .. 32768). */
 static inline unsigned span_class_of(size_t bytes)
 {
-	size_t last = bytes - 1;
-	unsigned power;
-
-	if (bytes <= 128)
-		return (unsigned)(last >> 4) & 7;
-	power = 63u - (unsigned)__builtin_clzl(last);
-	return (power - 6) * 8 + (unsigned)(last >> (power - 3) & 7);
+	return span_classes[(bytes - 1) >> 4];
 }
 
 #endif

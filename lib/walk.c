@@ -106,7 +106,7 @@ int mmviz_arena_walk(struct mmviz_arena *arena, mmviz_block_visitor visit, void 
 	if (!arena || !visit)
 		return -EINVAL;
 	heap_settle_mine(arena);
-	mine = thread_heaps[arena->slot];
+	mine = heap_mine(arena->slot);
 	walk.my_heap = mine ? mine->head.id : 0;
 	arena_lock(arena);
 	result = each_span(arena, visit_cells, &walk);

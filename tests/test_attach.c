@@ -126,6 +126,16 @@ static void assert_complete(const struct seen *seen)
 			assert_int_equal(seen->final_seq[heap], seen->next[heap]);
 }
 
+/* The same after a death in full flight: an operation's events may have been stored, not its seq. */
+static void assert_complete_in_flight(const struct seen *seen)
+{
+	assert_int_equal(seen->gaps, 0);
+	for (int heap = 1; heap < HEAPS_MAX; heap++)
+		if (seen->next[heap] != 0)
+			assert_in_range(seen->next[heap] - seen->final_seq[heap], 0,
+					MMVIZ_OPERATION_EVENTS_MAX);
+}
+
 struct session {
 	struct child child;
 	struct target *target;
@@ -316,7 +326,7 @@ static void test_threads_killed_in_full_flight_lose_nothing(void **state)
 	}
 	child_kill(&session.child, SIGKILL);
 	drain_to_end(&session);
-	assert_complete(&session.seen);
+	assert_complete_in_flight(&session.seen);
 	assert_true(session.seen.events > 10000);
 	session_stop(&session);
 }
@@ -506,6 +516,7 @@ static void test_refusals_have_their_own_errors(void **state)
 {
 	struct target *target;
 	struct child child;
+	char command[16];
 
 	(void)state;
 	assert_int_equal(target_open(4194303, &target), -ESRCH);
@@ -514,7 +525,8 @@ static void test_refusals_have_their_own_errors(void **state)
 	child_start(&child, BUILD_TESTS "attach_target_pie");
 	child_do(&child, "v99");
 	assert_int_equal(target_open(child.pid, &target), -EPROTO);
-	child_do(&child, "v1");
+	snprintf(command, sizeof(command), "v%u", MMVIZ_ABI_VERSION);
+	child_do(&child, command);
 	assert_int_equal(target_open(child.pid, &target), 0);
 	target_close(target);
 	child_stop(&child);

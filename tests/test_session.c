@@ -176,8 +176,10 @@ static void compare_stats(const struct mmviz_stats *told, const struct view_aren
 	assert_int_equal(seen->live_bytes, told->live_bytes);
 	assert_int_equal(seen->header_bytes, told->header_bytes);
 	assert_int_equal(seen->padding_bytes, told->padding_bytes);
-	assert_int_equal(seen->cached_bytes, told->cached_bytes);
-	assert_int_equal(seen->unused_bytes, told->unused_bytes);
+	/* Cells that the library made ready and nobody has used: unused, for who follows events. */
+	assert_true(seen->cached_bytes <= told->cached_bytes);
+	assert_int_equal(seen->cached_bytes + seen->unused_bytes,
+			 told->cached_bytes + told->unused_bytes);
 	assert_int_equal(seen->meta_bytes, told->meta_bytes);
 	assert_int_equal(seen->free_bytes, told->free_bytes);
 	assert_int_equal(seen->largest_free_bytes, told->largest_free_bytes);

@@ -66,7 +66,7 @@ static void walk_span(struct bench *bench, uint32_t unit, uint32_t blocks)
 			.place = unit * PLACES_PER_UNIT +
 				 i * mmviz_cell_bytes(CLASS, MMVIZ_SHAPE_PLAIN) / MMVIZ_PLACE_BYTES,
 			.life = MMVIZ_LIFE_LIVE,
-			.word = mmviz_word_make(40, i % CONTEXTS, MMVIZ_FIT_SMALL, MMVIZ_LIFE_LIVE),
+			.word = mmviz_word_make(40, i % CONTEXTS, 0, MMVIZ_LIFE_LIVE),
 		};
 
 		replica_walk_block(bench->arena, &block);

@@ -432,7 +432,8 @@ static inline struct context_total *put(struct block_table *table, const struct 
 	if (span->labels)
 		keep_label(span, index, birth->label);
 	*cell = (struct cell){
-		.word = mmviz_word_make(birth->bytes, birth->context, span->fit, MMVIZ_LIFE_LIVE),
+		.word = mmviz_word_make(birth->bytes, birth->context, span->fit == MMVIZ_FIT_LARGE,
+					MMVIZ_LIFE_LIVE),
 		.incarnation = birth->incarnation,
 		.born_ms = birth->born_ms,
 	};
@@ -514,7 +515,7 @@ int block_table_resize(struct block_table *table, uint32_t place, uint64_t bytes
 		life = MMVIZ_LIFE_LIVE;
 	if (index >= span->used_cells)
 		use_cells(table, span, index + 1);
-	cell->word = mmviz_word_make(bytes, context, span->fit, life);
+	cell->word = mmviz_word_make(bytes, context, span->fit == MMVIZ_FIT_LARGE, life);
 	if (life == MMVIZ_LIFE_LIVE)
 		count_live(table, span, index);
 	return life == MMVIZ_LIFE_LIVE || life == MMVIZ_LIFE_RETURNED ? 0 : -ENOENT;

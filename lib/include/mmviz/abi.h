@@ -49,7 +49,7 @@
 #endif
 
 /* Raised by a person whenever a layout or a meaning in this file changes. */
-#define MMVIZ_ABI_VERSION 1u
+#define MMVIZ_ABI_VERSION 2u
 
 #define MMVIZ_REGISTRY_MAGIC 0x315a49564d4d564dULL /* "MVMMVIZ1" in memory */
 #define MMVIZ_ARENA_MAGIC    0x4152454eu	   /* "NERA" in memory */
@@ -75,19 +75,19 @@
 
 /*
  * word         bits  0..1   life: LIVE, or RETURNED while the owner has not collected it
- *              bits  2..3   fit: enum mmviz_fit
- *              bits  4..7   the low four bits of the requested bytes
- *              bits  8..30  context id
- *              bit   31     0
- *              bits 32..63  requested bytes / 16
+ *              bit   2      1: a large block
+ *              bits  3..4   0
+ *              bits  5..27  context id
+ *              bits 28..63  requested bytes
  * check        mmviz_check_word(header address, word with life LIVE)
  * incarnation  low 32 bits of the number of the block's ALLOC event, in the log of the heap where
  *              it was born; of a freed or returned block: the place of the next one in its list
  *
  * Whether a block is in use says the arena's table of live bits, not its header: bit p of the table
  * is set while the block whose header lies at place p is live (or returned, and not collected yet).
- * So a free need not wait for the header's cache line: it clears the bit, and examines the header
- * some frees later, when the line has come. A freed block's header goes on telling what it was.
+ * So a free need not wait for the header's cache line: it clears the bit, and the header is
+ * examined at the next free, when the line has come. A freed block's header goes on telling what it
+ * was.
  */
 struct mmviz_header {
 	uint64_t word;	/*  0 */
@@ -114,27 +114,26 @@ enum mmviz_fit {
 	MMVIZ_FIT_LARGE = 2, /* units of its own */
 };
 
-static inline uint64_t mmviz_word_make(uint64_t bytes, uint32_t context, unsigned fit,
+static inline uint64_t mmviz_word_make(uint64_t bytes, uint32_t context, unsigned is_large,
 				       unsigned life)
 {
-	return bytes >> 4 << 32 | (uint64_t)context << 8 | (bytes & 15) << 4 | (uint64_t)fit << 2 |
-	       life;
+	return bytes << 28 | (uint64_t)context << 5 | (uint64_t)is_large << 2 | life;
 }
 static inline unsigned mmviz_word_life(uint64_t word)
 {
 	return (unsigned)(word & 3);
 }
-static inline unsigned mmviz_word_fit(uint64_t word)
+static inline unsigned mmviz_word_is_large(uint64_t word)
 {
-	return (unsigned)(word >> 2 & 3);
+	return (unsigned)(word >> 2 & 1);
 }
 static inline uint32_t mmviz_word_context(uint64_t word)
 {
-	return (uint32_t)(word >> 8) & 0x7fffffu;
+	return (uint32_t)(word >> 5) & 0x7fffffu;
 }
 static inline uint64_t mmviz_word_bytes(uint64_t word)
 {
-	return word >> 32 << 4 | (word >> 4 & 15);
+	return word >> 28;
 }
 /* Multiplicative hashing (Knuth, TAOCP 6.4); the high half depends on every bit of both inputs. */
 static inline uint32_t mmviz_check_word(uint64_t header_addr, uint64_t word)
@@ -216,9 +215,11 @@ struct mmviz_span {
 	uint32_t free_place;	     /* 28 the owner's: its free list's first header; 0: none */
 	uint32_t used_cells;	     /* 32 the owner's: live, returned, or in its heap's magazine */
 	uint32_t next_unit, prev_unit; /* 36 the owner's list of spans with room */
-	uint32_t magazine;   /* 44 the owner's: which of its heap's magazines serves the span */
-	uint64_t start_addr; /* 48 of the span */
-	uint64_t reserved;   /* 56 */
+	uint32_t reserved;	       /* 44 */
+	uint64_t start_addr;	       /* 48 of the span */
+	/* 56 the owner's: its heap's id, or 0 if a free must look closer; << 32: which of its
+	   heap's magazines serves the span */
+	uint64_t owner_and_magazine;
 };
 MMVIZ_STATIC_ASSERT(sizeof(struct mmviz_span) == MMVIZ_SPAN_HEAD_BYTES, "span head is 64 bytes");
 

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/* alloc.c - see alloc.h. */
+#include "alloc.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "arena.h"
+#include "block.h"
+#include "error.h"
+#include "guard.h"
+#include "large.h"
+#include "sample.h"
+#include "tell.h"
+
+void *alloc_failed(struct mmviz_arena *arena)
+{
+	error_report(arena, MMVIZ_ERROR_OUT_OF_MEMORY, NULL, NULL);
+	errno = ENOMEM;
+	return NULL;
+}
+
+/* The class for a shape: aligned cells need payloads that are whole lines. */
+static unsigned class_for(size_t bytes, unsigned shape)
+{
+	unsigned size_class = span_class_of(bytes + !bytes);
+
+	while (shape == MMVIZ_SHAPE_ALIGNED && mmviz_class_payload_bytes(size_class) % 64)
+		size_class++;
+	return size_class;
+}
+
+static void *born_large(struct mmviz_arena *arena, struct heap *heap, const struct wish *wish,
+			size_t room_bytes)
+{
+	struct large_request request = {
+		.bytes = wish->bytes,
+		.alignment = wish->alignment,
+		.shape = wish->shape,
+		.context = wish->context,
+		.label = wish->label,
+		.extra_bytes = room_bytes - wish->bytes,
+	};
+	listeners_alloc listeners = listeners_of_alloc();
+	struct mmviz_header *header;
+	uint64_t weight = 0;
+
+	if (unlikely(LISTENS_SAMPLE(listeners)))
+		weight = sample_weight(heap, wish->bytes);
+	header = large_take(arena, heap, &request);
+	if (!header)
+		return alloc_failed(arena);
+	if (unlikely(LISTENS_ALLOC(listeners)))
+		mmviz_probe_alloc(arena->head.id, (uint64_t)(header + 1), wish->bytes,
+				  wish->context, tell_text(header, wish->context, wish->label));
+	if (unlikely(LISTENS_SAMPLE(listeners)))
+		heap_take_sampled(heap, heap_place(heap, header));
+	if (unlikely(weight)) {
+		heap_set_sampled(heap, heap_place(heap, header));
+		mmviz_probe_sample(arena->head.id, (uint64_t)(header + 1), wish->bytes,
+				   wish->context, weight);
+	}
+	return header + 1;
+}
+
+/* Every allocation that the fast path does not make. */
+void *alloc_wish(struct mmviz_arena *arena, struct wish *wish)
+{
+	struct heap *heap = heap_of_thread(arena);
+	bool is_guarded = guard_is_asked(arena);
+	size_t room_bytes = wish->bytes + (is_guarded ? GUARD_BYTES : 0);
+	struct mmviz_header *header;
+	unsigned size_class;
+	void *block;
+
+	if (!heap)
+		return alloc_failed(arena);
+	if (room_bytes < wish->bytes)
+		return alloc_failed(arena);
+	if (!wish->context)
+		wish->context = heap_site(heap, wish->site);
+	if (room_bytes > arena->cell_max_bytes || wish->alignment > 64) {
+		block = born_large(arena, heap, wish, room_bytes);
+	} else {
+		size_class = class_for(room_bytes, wish->shape);
+		header = heap_take_slow(heap, wish->shape * MMVIZ_CLASSES + size_class);
+		if (!header)
+			return alloc_failed(arena);
+		if (wish->label)
+			memcpy(label_of(header), wish->label, MMVIZ_LABEL_BYTES);
+		block = block_born(heap, header,
+				   mmviz_word_make(wish->bytes, wish->context, 0, MMVIZ_LIFE_LIVE),
+				   wish->label);
+	}
+	if (is_guarded && block)
+		guard_write(block, wish->bytes);
+	return block;
+}
+
+void *alloc_general(struct mmviz_arena *arena, size_t bytes, uint32_t context, const void *site)
+{
+	struct wish wish = {.bytes = bytes, .context = context, .site = site};
+
+	return alloc_wish(arena, &wish);
+}
+
+void *block_alloc_aligned(struct mmviz_arena *arena, size_t alignment, size_t bytes, mmviz_tag tag,
+			  const void *site)
+{
+	struct wish wish = {
+		.bytes = bytes,
+		.alignment = alignment,
+		.shape = alignment > 16 ? MMVIZ_SHAPE_ALIGNED : MMVIZ_SHAPE_PLAIN,
+		.context = tag & CONTEXT_MASK,
+		.site = site,
+	};
+
+	if (!alignment || (alignment & (alignment - 1))) {
+		errno = EINVAL;
+		return NULL;
+	}
+	if (alignment > arena->head.capacity_bytes)
+		return alloc_failed(arena);
+	return alloc_wish(arena, &wish);
+}
+
+void *block_alloc_labelled(struct mmviz_arena *arena, size_t bytes, const char *label,
+			   const void *site)
+{
+	char copy[MMVIZ_LABEL_BYTES] = "";
+	struct wish wish = {
+		.bytes = bytes,
+		.shape = label ? MMVIZ_SHAPE_LABELLED : MMVIZ_SHAPE_PLAIN,
+		.label = label ? copy : NULL,
+		.site = site,
+	};
+
+	if (label)
+		memcpy(copy, label, strnlen(label, MMVIZ_LABEL_BYTES - 1));
+	return alloc_wish(arena, &wish);
+}

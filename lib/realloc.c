@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/* realloc.c - blocks that change their size, in place if they can. See block.h. */
+#include <errno.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "arena.h"
+#include "block.h"
+#include "error.h"
+#include "free.h"
+#include "guard.h"
+#include "large.h"
+#include "tell.h"
+
+/* A cell is kept if the new size fits and uses at least half of it. */
+static bool cell_suits(const struct mmviz_span *span, size_t room_bytes)
+{
+	size_t payload = mmviz_class_payload_bytes(span->size_class);
+
+	return room_bytes <= payload && room_bytes * 2 + 64 > payload;
+}
+
+/* 0: done. Only the owner may change a cell; a large block is changed under the lock. */
+static int resize_in_place(struct mmviz_arena *arena, struct heap *heap,
+			   struct mmviz_header *header, size_t bytes, uint32_t context)
+{
+	size_t guard = guard_is_asked(arena) ? GUARD_BYTES : 0;
+	uint64_t word = header->word;
+	listeners_free listeners;
+	const struct mmviz_span *head;
+
+	if (mmviz_word_is_large(word))
+		return bytes + guard > arena->cell_max_bytes
+			       ? large_resize(arena, heap, header, bytes, context, guard)
+			       : -ENOMEM;
+	head = heap_head(heap, header + 1);
+	if (head->owner_heap != heap->head.id || !cell_suits(head, bytes + guard))
+		return -ENOMEM;
+	word = mmviz_word_make(bytes, context, 0, MMVIZ_LIFE_LIVE);
+	header->word = word;
+	STEP();
+	header->check = mmviz_check_word((uint64_t)header, word);
+	listeners = listeners_of_free();
+	if (LISTENS_BATCH_FREE(listeners))
+		log_one(heap,
+			mmviz_event_what(MMVIZ_EVENT_RESIZE, context, heap_place(heap, header)),
+			bytes);
+	else
+		log_count(heap, 1);
+	return 0;
+}
+
+/* For those who follow single events, a block that changes in place ends and is born again. */
+static void tell_resized(struct mmviz_arena *arena, struct mmviz_header *header, uint64_t old_word,
+			 bool is_labelled)
+{
+	uint32_t context = mmviz_word_context(header->word);
+
+	if (registry_here.semaphores.free)
+		mmviz_probe_free(arena->head.id, (uint64_t)(header + 1), mmviz_word_bytes(old_word),
+				 mmviz_word_context(old_word),
+				 tell_text(header, mmviz_word_context(old_word), is_labelled));
+	if (registry_here.semaphores.alloc)
+		mmviz_probe_alloc(arena->head.id, (uint64_t)(header + 1),
+				  mmviz_word_bytes(header->word), context,
+				  tell_text(header, context, is_labelled));
+}
+
+static const struct mmviz_span *head_of_block(const struct mmviz_arena *arena, const void *block)
+{
+	return mmviz_word_is_large(((const struct mmviz_header *)block - 1)->word)
+		       ? span_of_large(block)
+		       : heap_head(arena->spare, block);
+}
+
+static void *realloc_moved(struct mmviz_arena *arena, void *block, struct wish *wish)
+{
+	struct mmviz_header *header = (struct mmviz_header *)block - 1;
+	const struct mmviz_span *head = head_of_block(arena, block);
+	size_t old_bytes = guard_is_asked(arena)
+				   ? mmviz_word_bytes(header->word)
+				   : span_usable_bytes(head); /* the program may use all of them */
+	void *moved;
+
+	wish->shape = head->shape;
+	if (wish->shape == MMVIZ_SHAPE_LABELLED)
+		wish->label = label_of(header);
+	moved = alloc_wish(arena, wish);
+	if (!moved)
+		return NULL;
+	memcpy(moved, block, old_bytes < wish->bytes ? old_bytes : wish->bytes);
+	free_general(arena, block, wish->site);
+	return moved;
+}
+
+void *block_realloc(struct mmviz_arena *arena, void *block, size_t bytes, mmviz_tag tag,
+		    const void *site)
+{
+	struct wish wish = {.bytes = bytes, .context = tag & CONTEXT_MASK, .site = site};
+	struct mmviz_header *header;
+	struct heap *heap;
+	uint64_t word;
+
+	if (!block)
+		return block_alloc(arena, bytes, tag, site);
+	if (!free_is_live_block(arena, block)) {
+		free_refused(arena, block, site);
+		errno = EINVAL;
+		return NULL;
+	}
+	if (bytes > arena->head.capacity_bytes)
+		return alloc_failed(arena); /* before any sum of it can overflow */
+	header = (struct mmviz_header *)block - 1;
+	word = header->word;
+	if (!wish.context)
+		wish.context = mmviz_word_context(word);
+	if (!free_guard_check(arena, block, word, site)) {
+		errno = EINVAL;
+		return NULL;
+	}
+	heap = heap_of_thread(arena);
+	if (!heap || resize_in_place(arena, heap, header, bytes, wish.context))
+		return realloc_moved(arena, block, &wish);
+	if (guard_is_asked(arena))
+		guard_write(block, bytes);
+	tell_resized(arena, header, word,
+		     head_of_block(arena, block)->shape == MMVIZ_SHAPE_LABELLED);
+	return block;
+}
+
+size_t mmviz_usable_bytes(const void *block)
+{
+	const struct mmviz_arena *arena = block ? registry_arena_of(block) : NULL;
+
+	if (!arena)
+		return 0;
+	if (guard_is_asked(arena))
+		return mmviz_word_bytes(((const struct mmviz_header *)block - 1)->word);
+	return span_usable_bytes(head_of_block(arena, block));
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* tell.c - see tell.h. */
+#include "tell.h"
+
+#include <string.h>
+
+#include "sample.h"
+
+const char *tell_text(struct mmviz_header *header, uint32_t context, bool is_labelled)
+{
+	return is_labelled ? label_of(header) : registry_context_name(context);
+}
+
+void *tell_alloc(struct heap *heap, struct mmviz_header *header, bool is_labelled,
+		 listeners_alloc listeners)
+{
+	uint64_t word = header->word, bytes = mmviz_word_bytes(word), arena_id = heap->log.arena_id;
+	uint32_t context = mmviz_word_context(word);
+	uint64_t what = mmviz_event_what(MMVIZ_EVENT_ALLOC, context, heap_place(heap, header));
+
+	if (LISTENS_SAMPLE(listeners))
+		sample_alloc(heap, header);
+	if (is_labelled) {
+		struct operation operation = {.events = {{what, bytes | MMVIZ_ALLOC_LABELLED}},
+					      .count = 3};
+
+		memcpy(&operation.events[1], label_of(header), MMVIZ_LABEL_BYTES);
+		log_store(heap, &operation, LISTENS_BATCH_ALLOC(listeners));
+		log_flush(heap);
+	} else if (LISTENS_BATCH_ALLOC(listeners)) {
+		log_one(heap, what, bytes);
+	} else {
+		log_count(heap, 1);
+	}
+	if (LISTENS_ALLOC(listeners))
+		mmviz_probe_alloc(arena_id, (uint64_t)(header + 1), bytes, context,
+				  tell_text(header, context, is_labelled));
+	return header + 1;
+}
+
+void tell_freed(const struct heap *heap, struct mmviz_header *header, bool is_labelled,
+		listeners_free listeners)
+{
+	bool is_sampled =
+		LISTENS_SAMPLE_FREE(listeners) && heap_take_sampled(heap, heap_place(heap, header));
+	uint64_t word = LISTENS_FREE(listeners) || is_sampled ? header->word : 0;
+	uint32_t context = mmviz_word_context(word);
+
+	if (LISTENS_FREE(listeners))
+		mmviz_probe_free(heap->log.arena_id, (uint64_t)(header + 1), mmviz_word_bytes(word),
+				 context, tell_text(header, context, is_labelled));
+	if (is_sampled)
+		mmviz_probe_sample_free(heap->log.arena_id, (uint64_t)(header + 1),
+					mmviz_word_bytes(word), context, sample_period_bytes());
+}
+
+void tell_free(struct heap *heap, struct mmviz_header *header, bool is_labelled,
+	       listeners_free listeners)
+{
+	if (LISTENS_BATCH_FREE(listeners))
+		log_one(heap, mmviz_event_what(MMVIZ_EVENT_FREE, 0, heap_place(heap, header)), 0);
+	else
+		log_count(heap, 1);
+	if (LISTENS_FREE(listeners) || LISTENS_SAMPLE_FREE(listeners))
+		tell_freed(heap, header, is_labelled, listeners);
+}

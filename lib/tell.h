@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tell.h - a block is born or ends: its header, then who listens, then the event, then seq: the
+ * order that the replica's exactness stands on.
+ *
+ * Nobody listens most of the time; whoever does is served out of line. Owner's thread.
+ */
+#ifndef MMVIZ_LIB_TELL_H
+#define MMVIZ_LIB_TELL_H
+
+#include "heap.h"
+#include "log.h"
+#include "probes.h"
+
+static inline char *label_of(struct mmviz_header *header)
+{
+	return (char *)header - MMVIZ_LABEL_BYTES;
+}
+
+/* What a per-event probe says of a block: its label, or its tag's name. */
+const char *tell_text(struct mmviz_header *header, uint32_t context, bool is_labelled);
+/* Somebody listens: sample, log the ALLOC, fire the per-event probe. Returns the block. */
+void *tell_alloc(struct heap *heap, struct mmviz_header *header, bool is_labelled,
+		 listeners_alloc listeners);
+/* Somebody listens to a block's end, whose header is still as it was. `heap`: any of the arena. */
+void tell_freed(const struct heap *heap, struct mmviz_header *header, bool is_labelled,
+		listeners_free listeners);
+/* Somebody listens to a free of the heap's own block: log it and tell it. */
+void tell_free(struct heap *heap, struct mmviz_header *header, bool is_labelled,
+	       listeners_free listeners);
+
+/* Only a sampler listens, and no sample point falls into these bytes: nothing is to be told. */
+static inline bool tell_is_unsampled(struct heap *heap, uint64_t bytes, listeners_alloc listeners)
+{
+	if (LISTENS_ALLOC(listeners) || LISTENS_BATCH_ALLOC(listeners) ||
+	    heap->sample_countdown_bytes <= (int64_t)bytes)
+		return false;
+	heap->sample_countdown_bytes -= (int64_t)bytes;
+	return true;
+}
+/* Only a sampler listens, and no sampled block lies in this head's part of the span. */
+static inline bool tell_is_unsampled_free(const struct mmviz_span *head, listeners_free listeners)
+{
+	return !LISTENS_FREE(listeners) && !LISTENS_BATCH_FREE(listeners) &&
+	       !(head->flags & SPAN_SAMPLED);
+}
+
+static inline void write_header(struct mmviz_header *header, uint64_t word, uint64_t seq)
+{
+	header->word = word;
+	STEP();
+	header->check = mmviz_check_word((uint64_t)header, word);
+	STEP();
+	header->incarnation = (uint32_t)seq;
+	STEP();
+}
+
+/* `word`: the new header's. Returns the block. */
+static inline void *block_born(struct heap *heap, struct mmviz_header *header, uint64_t word,
+			       bool is_labelled)
+{
+	uint64_t seq = heap->log.seq;
+	listeners_alloc listeners;
+
+#ifdef MMVIZ_CHAOS
+	listeners = listeners_of_alloc();
+	if (rule_off(RULE_SEQ_LAST)) {
+		header->word = word;
+		tell_alloc(heap, header, is_labelled, listeners);
+		header->word = 0;
+		STEP();
+		write_header(header, word, seq);
+		heap_set_live(heap, heap_place(heap, header));
+		return header + 1;
+	}
+	STEP();
+	write_header(header, word, seq);
+	heap_set_live(heap, heap_place(heap, header));
+	STEP();
+	if (!rule_off(RULE_SEMAPHORE_LATE))
+		listeners = listeners_of_alloc();
+#else
+	write_header(header, word, seq);
+	heap_set_live(heap, heap_place(heap, header));
+	listeners = listeners_of_alloc();
+#endif
+	if (unlikely(listeners != 0) && !tell_is_unsampled(heap, mmviz_word_bytes(word), listeners))
+		return tell_alloc(heap, header, is_labelled, listeners);
+	log_count_from(heap, seq, is_labelled ? 3 : 1);
+	return header + 1;
+}
+
+#endif
