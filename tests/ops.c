@@ -31,6 +31,7 @@ struct slot {
 struct ops {
 	struct mmviz_arena *arena;
 	struct slot slots[SLOTS];
+	unsigned char *before[SLOTS]; /* what lay in each slot before */
 	mmviz_tag tags[OPS_TAGS];
 	uint32_t check_every;
 	struct ops_counts counts;
@@ -336,6 +337,19 @@ static void take_allocation(const struct ops *ops, struct stream *stream, uint8_
 	}
 }
 
+static void take_mistake(struct stream *stream, struct op *op)
+{
+	uint8_t choice = take_byte(stream);
+
+	op->kind = OP_MISTAKE;
+	op->wrong = choice & 3;
+	op->is_realloc = choice & 4;
+	op->bytes = choice >> 3;
+	op->offset = take_16(stream);
+	if (op->wrong == OP_WRONG_PLACE)
+		op->offset *= choice & 8 ? 16 : 4096;
+}
+
 static struct op take_op(const struct ops *ops, struct stream *stream)
 {
 	uint8_t kind = take_byte(stream) % 32;
@@ -354,7 +368,7 @@ static struct op take_op(const struct ops *ops, struct stream *stream)
 	} else if (kind == 31) {
 		op.kind = OP_RESET;
 		if (take_byte(stream) >= 16) /* rarely */
-			op.kind = OP_FREE;
+			take_mistake(stream, &op);
 	}
 	return op;
 }
@@ -369,6 +383,7 @@ static const char *slot_free(struct ops *ops, struct slot *slot)
 		return NULL;
 	error = pattern_check(ops, slot, slot->bytes, slot->bytes);
 	mmviz_free(ops->arena, slot->block);
+	ops->before[slot - ops->slots] = slot->block;
 	*slot = (struct slot){0};
 	ops->counts.frees++;
 	return error;
@@ -461,6 +476,64 @@ static void op_reset(struct ops *ops)
 	ops->counts.resets++;
 }
 
+static __thread uint32_t errors_heard;
+
+static void hear(const struct mmviz_error *error)
+{
+	(void)error;
+	errors_heard++;
+}
+
+/* A pointer that is no block; NULL: there is none of this kind now. */
+static void *wrong_pointer(struct ops *ops, const struct op *op, unsigned char *stack)
+{
+	const struct slot *slot = &ops->slots[op->slot];
+	void *wrong = NULL;
+
+	switch (op->wrong) {
+	case OP_WRONG_INSIDE: /* one behind the end is inside its cell, too */
+		wrong = slot->block ? slot->block + 1 + op->offset % (slot->bytes + 1) : NULL;
+		break;
+	case OP_WRONG_AGAIN:
+		wrong = ops->before[op->slot];
+		break;
+	case OP_WRONG_PLACE:
+		wrong = (unsigned char *)ops->arena + op->offset % (ops->capacity_bytes + 64);
+		break;
+	case OP_WRONG_STACK:
+		wrong = stack + op->offset % 64;
+		break;
+	}
+	return slot_of(ops, wrong) ? NULL : wrong;
+}
+
+static const char *op_mistake(struct ops *ops, const struct op *op)
+{
+	unsigned char stack[64];
+	void *wrong = wrong_pointer(ops, op, stack), *got = NULL;
+	mmviz_error_handler old;
+
+	__asm__ volatile("" : "+r"(wrong)::"memory"); /* the compiler knows of malloc's rules */
+	if (!wrong)
+		return NULL;
+	old = mmviz_set_error_handler(hear);
+	errors_heard = 0;
+	errno = 0;
+	if (op->is_realloc)
+		got = mmviz_realloc(ops->arena, wrong, op->bytes, 0);
+	else
+		mmviz_free(ops->arena, wrong);
+	mmviz_set_error_handler(old);
+	ops->counts.mistakes++;
+	if (errors_heard != 1)
+		return fault(ops, "%s of %p, which is no block: told %u times",
+			     op->is_realloc ? "realloc" : "free", wrong, errors_heard);
+	if (got || (op->is_realloc && errno != EINVAL))
+		return fault(ops, "realloc of %p, which is no block: %p, errno %d", wrong, got,
+			     errno);
+	return NULL;
+}
+
 static const char *op_one(struct ops *ops, const struct op *op)
 {
 	struct slot *slot = &ops->slots[op->slot];
@@ -476,6 +549,8 @@ static const char *op_one(struct ops *ops, const struct op *op)
 	case OP_RESET:
 		op_reset(ops);
 		return NULL;
+	case OP_MISTAKE:
+		return op_mistake(ops, op);
 	default:
 		error = slot_free(ops, slot);
 	}

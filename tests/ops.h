@@ -14,6 +14,7 @@
 #ifndef MMVIZ_TESTS_OPS_H
 #define MMVIZ_TESTS_OPS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,6 +33,14 @@ enum op_kind {
 	OP_FREE,
 	OP_FREE_MANY, /* slot, slot + stride, ...: whole spans empty at once, or thin out */
 	OP_RESET,
+	OP_MISTAKE, /* a free or realloc of what is no block: must be told, must change nothing */
+};
+
+enum op_wrong {
+	OP_WRONG_INSIDE, /* `offset` bytes into the slot's block */
+	OP_WRONG_AGAIN,	 /* what lay in the slot before */
+	OP_WRONG_PLACE,	 /* `offset` bytes into the arena */
+	OP_WRONG_STACK,
 };
 
 /* One operation. An allocation into a full slot frees the old block first. */
@@ -43,7 +52,10 @@ struct op {
 	uint32_t label_bytes;
 	size_t count; /* CALLOC: of `bytes` each */
 	size_t bytes;
-	size_t alignment; /* ALIGNED */
+	size_t alignment;    /* ALIGNED */
+	enum op_wrong wrong; /* MISTAKE */
+	size_t offset;
+	bool is_realloc;
 };
 
 /* What happened so far: a test that wants to have seen something can tell. */
@@ -52,7 +64,7 @@ struct ops_counts {
 	uint64_t given, refused;  /* allocations, by any way */
 	uint64_t in_place, moved; /* reallocations of a block */
 	uint64_t zeroed_again;	  /* callocs in memory that was a block before */
-	uint64_t frees, resets;
+	uint64_t frees, resets, mistakes;
 };
 
 struct ops;

@@ -35,6 +35,7 @@ static void run_random(struct mmviz_arena *arena, uint64_t seed, uint32_t operat
 		fail_msg("%s", fault);
 	/* All of it was really done; in a small arena there is not always room for it. */
 	assert_true(ops_counts(ops).given > operations / 30);
+	assert_true(ops_counts(ops).mistakes > operations / 300);
 	if (arena_stats(arena).capacity_bytes > (2u << 20)) {
 		assert_true(ops_counts(ops).in_place > operations / 3000);
 		assert_true(ops_counts(ops).moved > operations / 3000);
