@@ -71,9 +71,11 @@ static noinline void *alloc_anywhere(size_t alignment, size_t bytes, const void 
 	return block;
 }
 
+/* A block of another arena, of none, or a thread without a heap. */
 static noinline void free_anywhere(void *block, const void *site)
 {
 	struct mmviz_arena *arena = preload_arena_of(block);
+	int saved = errno;
 
 	if (!block)
 		return;
@@ -81,6 +83,7 @@ static noinline void free_anywhere(void *block, const void *site)
 		arena = preload_current();
 	if (arena || (preload_grow(0, 0) && (arena = preload_current())))
 		block_free(arena, block, site); /* who reports it, if it is not ours */
+	errno = saved;
 }
 
 /* ------------------------------------------------------------------ malloc and free */
@@ -88,16 +91,9 @@ static noinline void free_anywhere(void *block, const void *site)
 static inline void *allocate(size_t bytes, const void *site)
 {
 	struct mmviz_arena *arena = preload_current();
-	int saved = errno;
-	void *block;
+	void *block = likely(arena) ? block_alloc(arena, bytes, 0, site) : NULL;
 
-	if (unlikely(!arena))
-		return alloc_anywhere(MALLOC_ALIGNMENT, bytes, site);
-	block = block_alloc(arena, bytes, 0, site);
-	if (likely(block))
-		return block;
-	errno = saved;
-	return alloc_anywhere(MALLOC_ALIGNMENT, bytes, site);
+	return likely(block) ? block : alloc_anywhere(MALLOC_ALIGNMENT, bytes, site);
 }
 
 EXPORT void *malloc(size_t bytes)
@@ -113,13 +109,12 @@ void *preload_alloc(size_t bytes, const void *site)
 static inline void release(void *block, const void *site)
 {
 	struct mmviz_arena *arena = preload_current();
-	int saved = errno;
 
-	if (likely(arena && preload_arena_holds(arena, block)))
+	/* With a heap, nothing on the way touches errno. */
+	if (likely(arena && preload_arena_holds(arena, block) && thread_heaps[arena->slot]))
 		block_free(arena, block, site);
 	else
 		free_anywhere(block, site);
-	errno = saved;
 }
 
 EXPORT void free(void *block)
@@ -183,7 +178,6 @@ static inline void *resize(void *block, size_t bytes, const void *site)
 		return allocate(bytes, site);
 	if (!bytes) {
 		free_anywhere(block, site);
-		errno = saved;
 		return NULL;
 	}
 	if (bytes > PTRDIFF_MAX)
