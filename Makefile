@@ -45,7 +45,7 @@ LIB_SRC += lib/chaos.c
 CFLAGS  += -DMMVIZ_CHAOS
 endif
 
-PRELOAD_SRC := lib/preload.c lib/preload_arenas.c lib/preload_cxx.c lib/preload_run.c
+PRELOAD_SRC := lib/preload.c lib/preload_arenas.c lib/preload_fork.c lib/preload_cxx.c lib/preload_run.c
 PRELOAD_OBJ := $(PRELOAD_SRC:%.c=$(B)/%.o)
 LIB_OBJ  := $(LIB_SRC:%.c=$(B)/%.o)
 USER_OBJ := $(USER_SRC:%.c=$(B)/%.o)

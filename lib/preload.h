@@ -48,4 +48,7 @@ struct mmviz_arena *preload_arena_of(const void *block);
  */
 bool preload_grow(unsigned number, size_t bytes);
 
+/* Once, after the first arena was made: the registry's fork handlers must be the older ones. */
+void preload_watch_forks(void);
+
 #endif

@@ -85,10 +85,13 @@ bool preload_grow(unsigned number, size_t bytes)
 	if (!arena)
 		return preload_arena(number);
 	if (__atomic_compare_exchange_n(&preload.all[number], &expected, arena, false,
-					__ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+					__ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
 		__atomic_store_n(&preload.current, arena, __ATOMIC_RELEASE);
-	else
+		if (number == 0)
+			preload_watch_forks();
+	} else {
 		mmviz_arena_destroy(arena); /* another thread was faster */
+	}
 	errno = saved;
 	return true;
 }

@@ -164,6 +164,58 @@ static void children_of_a_threaded_program_allocate(void)
 	stop_churn();
 }
 
+static ssize_t write_to_memory(void *cookie, const char *text, size_t bytes)
+{
+	void *block = malloc(bytes + 100000);
+
+	(void)cookie;
+	memcpy(block, text, bytes);
+	free(block);
+	return (ssize_t)bytes;
+}
+
+/* Flushing everything holds the list of files while this one allocates; fork wants both. */
+static void *flush_everything(void *argument)
+{
+	cookie_io_functions_t functions = {.write = write_to_memory};
+	FILE *stream = fopencookie(NULL, "w", functions);
+
+	while (!stop) {
+		fputs("text", stream);
+		fflush(NULL);
+	}
+	fclose(stream);
+	return argument;
+}
+
+static void forks_while_files_are_flushed_do_not_hang(void)
+{
+	pthread_t threads[2];
+
+	alarm(60); /* for those that would wait for each other */
+	stop = false;
+	for (int i = 0; i < 2; i++)
+		CHECK(pthread_create(&threads[i], NULL, flush_everything, NULL) == 0);
+	for (int i = 0; i < 400; i++) {
+		pid_t child = fork();
+
+		if (child == 0) {
+			alarm(20);
+			FILE *file = fopen("/dev/null", "w");
+
+			fprintf(file, "%d", i);
+			fclose(file);
+			free(malloc(100000));
+			_exit(0);
+		}
+		expect_exit(child);
+	}
+	stop = true;
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	alarm(0);
+}
+
 static void grandchildren_allocate(void)
 {
 	pid_t child;
@@ -457,6 +509,7 @@ int main(int count, char **arguments)
 	library = count > 1 ? arguments[1] : NULL;
 	BEHAVIOUR(blocks_of_constructors_live_on);
 	BEHAVIOUR(children_of_a_threaded_program_allocate);
+	BEHAVIOUR(forks_while_files_are_flushed_do_not_hang);
 	BEHAVIOUR(grandchildren_allocate);
 	BEHAVIOUR(vfork_and_posix_spawn_work);
 	BEHAVIOUR(popen_reads_what_a_child_writes);
