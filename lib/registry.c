@@ -156,13 +156,14 @@ static void retire(struct thread_record *record)
 
 /*
  * The destructors of the program's own keys allocate and free too, and ours comes first in each
- * round: it asks for another one, and leaves in the last.
+ * round: it asks for another one, and leaves in the last but one (the last is the sanitizers', after
+ * which no instrumented code may run in the thread).
  */
 static void thread_leave(void *argument)
 {
 	struct thread_record *record = argument;
 
-	if (++record->leave_calls < PTHREAD_DESTRUCTOR_ITERATIONS &&
+	if (++record->leave_calls < PTHREAD_DESTRUCTOR_ITERATIONS - 1 &&
 	    pthread_setspecific(thread_key, record) == 0)
 		return;
 	thread_heaps = no_heaps;
