@@ -28,7 +28,8 @@ BPF_CFLAGS  := -target bpf -O2 -g -Wall -Wextra -Wno-unused-parameter $(WERROR) 
 LIB_SRC := lib/os.c lib/extent_tree.c lib/registry.c lib/probes.c lib/arena.c lib/change.c lib/large.c lib/span.c lib/heap.c lib/log.c \
            lib/sample.c lib/walk.c lib/check.c lib/error.c lib/inspect.c lib/tell.c lib/alloc.c lib/free.c lib/realloc.c lib/mmviz.c
 
-USER_COLLECT_SRC := user/collect/target.c user/collect/elf_notes.c user/collect/probe_file.c user/collect/maps.c user/collect/safe_text.c user/collect/attach.c user/collect/uprobe_multi.c user/collect/registry_reader.c user/collect/log_reader.c user/collect/walk.c user/collect/stop.c
+USER_COLLECT_SRC := user/collect/target.c user/collect/elf_notes.c user/collect/mapped_file.c user/collect/probe_file.c user/collect/maps.c user/collect/safe_text.c user/collect/attach.c user/collect/uprobe_multi.c user/collect/registry_reader.c user/collect/log_reader.c user/collect/walk.c user/collect/stop.c \
+                    user/collect/modules.c user/collect/debug_file.c user/collect/unit_index.c user/collect/demangle.c user/collect/perf_map.c user/collect/symbols.c user/collect/unwind.c
 USER_MODEL_SRC   := user/model/cell_pool.c user/model/totals.c user/model/block_table.c user/model/block_table_check.c user/model/walked.c \
                     user/model/pending.c user/model/event_queue.c user/model/apply.c \
                     user/model/replica.c user/model/compare.c user/model/timeline.c user/model/heap_map.c user/model/view.c
@@ -77,7 +78,7 @@ $(B)/gen/mmviz.skel.h: $(B)/gen/mmviz.bpf.o
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name mmviz_bpf > $@
 
 # ---------------------------------------------------------------- collector
-USER_LIBS = -lbpf -lelf -lz -lwebsockets -ljansson -lseccomp -lcap -lm
+USER_LIBS = -lbpf -ldw -lelf -liberty -lz -lwebsockets -ljansson -lseccomp -lcap -lm
 $(USER_OBJ): $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(USER_CFLAGS) $(CFLAGS) -c -o $@ $<
@@ -244,11 +245,48 @@ $(B)/tests/attach_target_static_pie: TARGET_LINK = -static-pie -fPIE $(B)/libmmv
 $(B)/tests/attach_target_stripped: TARGET_LINK = -pie -fPIE -s $(B)/libmmviz.a
 
 COLLECT_TESTS := $(addprefix $(B)/tests/test_,elf_notes safe_text registry_reader attach)
-COLLECT_OBJ := $(addprefix $(B)/user/collect/,target.o elf_notes.o probe_file.o maps.o safe_text.o attach.o uprobe_multi.o registry_reader.o)
+COLLECT_OBJ := $(addprefix $(B)/user/collect/,target.o elf_notes.o mapped_file.o probe_file.o maps.o safe_text.o attach.o uprobe_multi.o registry_reader.o)
 $(COLLECT_TESTS): $(B)/tests/%: tests/%.c tests/child.c $(COLLECT_OBJ) | $(ATTACH_TARGETS)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(USER_CFLAGS) $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $< tests/child.c $(COLLECT_OBJ) -lcmocka -lbpf -lelf -lz
-.PHONY: test-collect
+
+# Stacks and symbols: programs whose callers are hard to find, and what gdb says about them.
+STACKS := $(B)/tests/stacks
+STACK_FLAGS := -O2 -g -fomit-frame-pointer
+HAVE_LUA := $(shell $(PKGCONFIG) --exists lua5.4 && echo lua5.4 || { $(PKGCONFIG) --exists lua && echo lua; })
+STACK_TARGETS := $(addprefix $(STACKS)/,target_pie target_static target_stripped target_frame_pointers target_frame_pointers_cfi target_clang library.so $(if $(HAVE_LUA),lua_host))
+$(STACKS)/target_pie: STACK_LINK = -pie -fPIE -DWITH_DLOPEN -Wl,-z,lazy
+$(STACKS)/target_static: STACK_LINK = -static -no-pie
+$(STACKS)/target_frame_pointers: STACK_LINK = -g0 -fno-exceptions -fno-rtti -fno-omit-frame-pointer -fno-asynchronous-unwind-tables
+$(STACKS)/target_frame_pointers_cfi: STACK_LINK = -fno-exceptions -fno-rtti -fno-omit-frame-pointer
+$(STACKS)/target_clang: STACK_CXX = $(CLANG)++
+$(STACKS)/target_%: tests/stacks/target.cpp
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(or $(STACK_CXX),$(CXX)) $(STACK_FLAGS) $(STACK_LINK) -o $@ $<
+$(STACKS)/target_stripped: $(STACKS)/target_pie
+	@mkdir -p $(@D)/separate
+	$(call say,STRIP,$@)objcopy --only-keep-debug $< $(@D)/separate/target_stripped.debug && \
+		objcopy --strip-all --add-gnu-debuglink=$(@D)/separate/target_stripped.debug $< $@
+$(STACKS)/library.so: tests/stacks/library.c
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(STACK_FLAGS) -shared -fPIC -o $@ $<
+$(STACKS)/lua_host: tests/stacks/lua_host.c
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(STACK_FLAGS) $(shell $(PKGCONFIG) --cflags $(HAVE_LUA)) -o $@ $< $(shell $(PKGCONFIG) --libs $(HAVE_LUA))
+
+STACK_TESTS := $(addprefix $(B)/tests/test_,unwind symbols)
+STACK_OBJ   := $(addprefix $(B)/user/collect/,maps.o safe_text.o mapped_file.o modules.o debug_file.o unit_index.o demangle.o perf_map.o symbols.o unwind.o)
+STACK_LIBS  := -lcmocka -ldw -lelf -liberty -lz
+$(STACK_TESTS): $(B)/tests/%: tests/%.c tests/child.c tests/stacks/stopped.c $(STACK_OBJ) | $(STACK_TARGETS)
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(USER_CFLAGS) -Itests $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(STACK_LIBS)
+$(STACKS)/measure: tests/stacks/measure.c tests/child.c tests/stacks/stopped.c $(STACK_OBJ) | $(STACK_TARGETS)
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(USER_CFLAGS) -Itests $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(STACK_LIBS)
+COLLECT_TESTS += $(STACK_TESTS)
+.PHONY: test-collect measure-stacks
+measure-stacks: $(STACKS)/measure ## symbols and unwound stacks a second
+	$(Q)$<
 test-collect: $(COLLECT_TESTS) $(B)/mmviz-bpf ## test how a process is found, read and attached (root)
 	$(Q)for test in $(COLLECT_TESTS); do $$test || exit 1; done
 	$(Q)BUILD=$(B) tests/e2e/run.sh attach_cli

@@ -49,6 +49,7 @@ check_build() {
 	need module libbpf libbpf-dev libbpf-devel
 	need module libelf libelf-dev elfutils-libelf-devel
 	need module libdw libdw-dev elfutils-devel
+	need library libiberty.a libiberty-dev binutils-devel
 	need module zlib zlib1g-dev zlib-devel
 	need module libwebsockets libwebsockets-dev libwebsockets-devel
 	need module jansson libjansson-dev jansson-devel
@@ -62,6 +63,8 @@ check_all() {
 	need command bpftrace bpftrace bpftrace
 	need command curl curl curl
 	need command jq jq jq
+	need command gdb gdb gdb
+	need command objcopy binutils binutils
 	need module cmocka libcmocka-dev libcmocka-devel
 	need command sqlite3 sqlite3 sqlite
 	need command redis-server redis-server redis

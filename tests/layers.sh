@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 libc='<[a-z0-9_]+\.h>|<(sys|linux|asm|arpa|net|netinet)/[a-z0-9_]+\.h>'
-libraries='<(bpf|elfutils)/|<(libelf|gelf|elf|dwarf|zlib|jansson|libwebsockets|seccomp)\.h>|<sys/capability\.h>'
+libraries='<(bpf|elfutils|libiberty)/|<(libelf|gelf|elf|dwarf|zlib|jansson|libwebsockets|seccomp)\.h>|<sys/capability\.h>'
 abi='<mmviz/abi\.h>'
 views='"model/(view|view_state)\.h"'
 
@@ -19,7 +19,7 @@ rules=(
 	"lib/include/* | <std(int|def)\.h> | - | <stdio.h>"
 	"lib/* | $libc|<mmviz/[a-z]+\.h>|\"[a-z_]+\.h\" | $libraries | \"collect/target.h\""
 	"bpf/* | \"vmlinux\.h\"|\"[a-z_]+\.bpf\.h\"|<bpf/[a-z_]+\.h>|$abi | - | <string.h>"
-	"user/collect/* | $libc|<bpf/[a-z]+\.h>|$abi|\"collect/[a-z_]+\.h\"|\"(mmviz\.skel|ring\.bpf)\.h\" | <(jansson|libwebsockets|seccomp)\.h> | \"model/replica.h\""
+	"user/collect/* | $libc|<bpf/[a-z]+\.h>|<elfutils/[a-z]+\.h>|<libiberty/demangle\.h>|$abi|\"collect/[a-z_]+\.h\"|\"(mmviz\.skel|ring\.bpf)\.h\" | <(jansson|libwebsockets|seccomp)\.h> | \"model/replica.h\""
 	"user/model/* | $libc|$abi|\"model/[a-z_]+\.h\" | $libraries | \"collect/target.h\""
 	"user/serve/* | $libc|$abi|<sys/capability\.h>|\"(serve|export|store)/[a-z_/]+\.h\"|$views | <(bpf|elfutils)/|<(libelf|gelf)\.h> | \"model/replica.h\""
 	"user/export/* | $libc|$abi|\"export/[a-z_]+\.h\"|$views | <(bpf|elfutils)/|<(libelf|gelf|libwebsockets|seccomp)\.h> | \"serve/server.h\""

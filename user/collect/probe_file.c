@@ -13,46 +13,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "collect/mapped_file.h"
 
 #define PROVIDER "mmviz"
 #define PRELOAD	 "libmmviz-preload.so"
-
-/* Open what `path` names, if it is a regular file; never opens a device. */
-static int open_regular(const char *path)
-{
-	struct stat status;
-	char again[32];
-	int fd, place = open(path, O_PATH | O_CLOEXEC);
-
-	if (place < 0)
-		return -errno;
-	snprintf(again, sizeof(again), "/proc/self/fd/%d", place);
-	fd = fstat(place, &status) == 0 && S_ISREG(status.st_mode)
-		     ? open(again, O_RDONLY | O_CLOEXEC)
-		     : -1;
-	close(place);
-	return fd < 0 ? -EINVAL : fd;
-}
-
-/* Open the file behind a mapping: as the executable, by its addresses, or by name. */
-static int open_mapped(pid_t pid, const struct mapping *mapping, const char *executable)
-{
-	char path[4200];
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
-	if (strcmp(mapping->path, executable) == 0 && (fd = open_regular(path)) >= 0)
-		return fd;
-	snprintf(path, sizeof(path), "/proc/%d/map_files/%lx-%lx", (int)pid, mapping->start,
-		 mapping->end);
-	fd = open_regular(path);
-	if (fd >= 0)
-		return fd;
-	snprintf(path, sizeof(path), "/proc/%d/root%s", (int)pid, mapping->path);
-	return open_regular(path);
-}
 
 static bool cache_has(const struct probe_file_cache *cache, const struct mapping *mapping)
 {
@@ -79,14 +45,14 @@ static int cache_add(struct probe_file_cache *cache, const struct mapping *mappi
 }
 
 /* Look for probes in the file of one mapping. 1 found, 0 not, or -ENOMEM. */
-static int search_mapping(pid_t pid, const struct mapping *mapping, const char *executable,
+static int search_mapping(int proc_fd, const struct mapping *mapping, bool is_executable,
 			  struct probe_file_cache *cache, struct probe_file *out)
 {
 	int fd;
 
 	if (!mapping->is_executable || mapping->inode == 0 || cache_has(cache, mapping))
 		return 0;
-	fd = open_mapped(pid, mapping, executable);
+	fd = mapped_file_open(proc_fd, mapping, is_executable);
 	if (fd < 0)
 		return 0;
 	out->count = elf_notes_read(fd, PROVIDER, out->probes, TARGET_PROBES_MAX);
@@ -110,28 +76,41 @@ static bool is_preload(const struct mapping *mapping)
 	return name != NULL && strncmp(name + 1, PRELOAD, strlen(PRELOAD)) == 0;
 }
 
-int probe_file_find(pid_t pid, const struct maps *maps, struct probe_file_cache *cache,
-		    struct probe_file *out)
+static int search(int proc_fd, const struct maps *maps, struct probe_file_cache *cache,
+		  struct probe_file *out)
 {
-	char link[32], executable[4096];
-	ssize_t length;
+	char executable[4096];
+	ssize_t length = readlinkat(proc_fd, "exe", executable, sizeof(executable) - 1);
 	int result;
 
-	snprintf(link, sizeof(link), "/proc/%d/exe", (int)pid);
-	length = readlink(link, executable, sizeof(executable) - 1);
 	executable[length < 0 ? 0 : length] = '\0';
 	for (int pass = 0; pass < 3; pass++)
 		for (size_t i = 0; i < maps->count; i++) {
 			const struct mapping *mapping = &maps->rows[i];
+			bool is_executable = strcmp(mapping->path, executable) == 0;
 
-			if ((pass == 0 && !is_preload(mapping)) ||
-			    (pass == 1 && strcmp(mapping->path, executable) != 0))
+			if ((pass == 0 && !is_preload(mapping)) || (pass == 1 && !is_executable))
 				continue;
-			result = search_mapping(pid, mapping, executable, cache, out);
+			result = search_mapping(proc_fd, mapping, is_executable, cache, out);
 			if (result != 0)
 				return result > 0 ? 0 : result;
 		}
 	return -ENODATA;
+}
+
+int probe_file_find(pid_t pid, const struct maps *maps, struct probe_file_cache *cache,
+		    struct probe_file *out)
+{
+	char path[32];
+	int proc_fd, result;
+
+	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (proc_fd < 0)
+		return -ENODATA;
+	result = search(proc_fd, maps, cache, out);
+	close(proc_fd);
+	return result;
 }
 
 int probe_file_pass_over(struct probe_file_cache *cache, const struct probe_file *found)
