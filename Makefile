@@ -254,11 +254,12 @@ $(COLLECT_TESTS): $(B)/tests/%: tests/%.c tests/child.c $(COLLECT_OBJ) | $(ATTAC
 STACKS := $(B)/tests/stacks
 STACK_FLAGS := -O2 -g -fomit-frame-pointer
 HAVE_LUA := $(shell $(PKGCONFIG) --exists lua5.4 && echo lua5.4 || { $(PKGCONFIG) --exists lua && echo lua; })
-STACK_TARGETS := $(addprefix $(STACKS)/,target_pie target_static target_stripped target_frame_pointers target_frame_pointers_cfi target_clang library.so $(if $(HAVE_LUA),lua_host))
+STACK_TARGETS := $(addprefix $(STACKS)/,target_pie target_static target_stripped target_frame_pointers target_frame_pointers_cfi target_clang target_unnamed library.so $(if $(HAVE_LUA),lua_host))
 $(STACKS)/target_pie: STACK_LINK = -pie -fPIE -DWITH_DLOPEN -Wl,-z,lazy
 $(STACKS)/target_static: STACK_LINK = -static -no-pie
 $(STACKS)/target_frame_pointers: STACK_LINK = -g0 -fno-exceptions -fno-rtti -fno-omit-frame-pointer -fno-asynchronous-unwind-tables
 $(STACKS)/target_frame_pointers_cfi: STACK_LINK = -fno-exceptions -fno-rtti -fno-omit-frame-pointer
+$(STACKS)/target_unnamed: STACK_LINK = -Wl,--build-id=none
 $(STACKS)/target_clang: STACK_CXX = $(CLANG)++
 $(STACKS)/target_%: tests/stacks/target.cpp
 	@mkdir -p $(@D)

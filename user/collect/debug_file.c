@@ -97,18 +97,18 @@ static int try_build_id(int root_fd, const struct debug_wanted *wanted)
 	return try_path(root_fd, wanted, path);
 }
 
-static int try_link(int root_fd, const struct debug_wanted *wanted)
+static int try_link(int root_fd, const struct debug_wanted *wanted, const char *stripped)
 {
 	static const char *const forms[] = {"%.*s/%s", "%.*s/.debug/%s", DEBUG_ROOT "%.*s/%s"};
-	const char *slash = strrchr(wanted->path, '/');
+	const char *slash = strrchr(stripped, '/');
 	char path[PATH_BYTES];
 	int fd = -ENOENT;
 
 	if (wanted->link == NULL || slash == NULL || strchr(wanted->link, '/') != NULL)
 		return -ENOENT;
 	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]) && fd < 0; i++) {
-		int length = snprintf(path, sizeof(path), forms[i], (int)(slash - wanted->path),
-				      wanted->path, wanted->link);
+		int length = snprintf(path, sizeof(path), forms[i], (int)(slash - stripped),
+				      stripped, wanted->link);
 
 		if (length > 0 && (size_t)length < sizeof(path))
 			fd = try_path(root_fd, wanted, path);
@@ -119,14 +119,18 @@ static int try_link(int root_fd, const struct debug_wanted *wanted)
 int debug_file_open(const struct debug_wanted *wanted)
 {
 	int own_root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	int roots[] = {wanted->root_fd, own_root_fd}, fd = -ENOENT;
+	const struct {
+		int fd;
+		const char *path;
+	} roots[] = {{wanted->root_fd, wanted->rooted_path}, {own_root_fd, wanted->path}};
+	int fd = -ENOENT;
 
 	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]) && fd < 0; i++) {
-		if (roots[i] < 0)
+		if (roots[i].fd < 0)
 			continue;
-		fd = try_build_id(roots[i], wanted);
+		fd = try_build_id(roots[i].fd, wanted);
 		if (fd < 0)
-			fd = try_link(roots[i], wanted);
+			fd = try_link(roots[i].fd, wanted, roots[i].path);
 	}
 	if (own_root_fd >= 0)
 		close(own_root_fd);

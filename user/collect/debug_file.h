@@ -12,8 +12,9 @@
 #include <stdint.h>
 
 struct debug_wanted {
-	int root_fd;	  /* the target's root directory; -1: only our own is searched */
-	const char *path; /* of the stripped file, as the target names it */
+	int root_fd;		 /* the target's root directory; -1: only our own is searched */
+	const char *rooted_path; /* of the stripped file, below the target's root */
+	const char *path;	 /* and below ours */
 	const unsigned char *build_id; /* NULL without one */
 	size_t build_id_bytes;
 	const char *link; /* the name in .gnu_debuglink; NULL without one */

@@ -61,6 +61,7 @@ struct entry {
 
 struct modules {
 	int proc_fd, maps_fd, mem_fd, root_fd;
+	char root_path[PATH_BYTES]; /* as the kernel names it */
 	pid_t inner_pid;
 	uid_t uid;
 	struct maps maps;
@@ -99,11 +100,23 @@ static bool is_supplement(Dwfl_Module *module, const char *name)
 	return name != NULL && (link == NULL || strcmp(link, name) != 0);
 }
 
+/* The kernel names files from the root of the target's mounts, also if it has changed its root. */
+static const char *rooted_path(const struct modules *modules, const char *path)
+{
+	size_t length = strlen(modules->root_path);
+
+	return length > 1 && strncmp(path, modules->root_path, length) == 0 && path[length] == '/'
+		       ? path + length
+		       : path;
+}
+
 static int give_debug_file(Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr base,
 			   const char *file_name, const char *link, GElf_Word crc, char **out_name)
 {
 	struct entry *entry = *userdata;
-	struct debug_wanted wanted = {.root_fd = entry->owner->root_fd, .path = entry->path};
+	struct debug_wanted wanted = {.root_fd = entry->owner->root_fd,
+				      .rooted_path = rooted_path(entry->owner, entry->path),
+				      .path = entry->path};
 	Dwarf_Addr dwarf_bias;
 	GElf_Addr id_addr;
 	const void *id = NULL;
@@ -498,6 +511,9 @@ static int open_files(struct modules *modules, pid_t pid)
 		return errno == ENOENT ? -ESRCH : -errno;
 	modules->mem_fd = openat(modules->proc_fd, "mem", O_RDONLY | O_CLOEXEC);
 	modules->root_fd = openat(modules->proc_fd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	/* Zeroed before, and longer than any answer: it ends. */
+	if (readlinkat(modules->proc_fd, "root", modules->root_path, PATH_BYTES - 1) < 0)
+		modules->root_path[0] = '\0';
 	read_inner_pid(modules, pid);
 	return 0;
 }

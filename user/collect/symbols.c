@@ -105,15 +105,59 @@ static void keep_line(struct draft *draft, uint32_t frame, Dwarf_Die *unit, cons
 
 /* ------------------------------------------------------------------ debug information */
 
-static const char *die_name(Dwarf_Die *die)
+static const char *die_text(Dwarf_Die *die, unsigned name)
 {
-	static const unsigned names[] = {DW_AT_linkage_name, DW_AT_MIPS_linkage_name, DW_AT_name};
 	Dwarf_Attribute attribute;
-	const char *name = NULL;
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && name == NULL; i++)
-		name = dwarf_formstring(dwarf_attr_integrate(die, names[i], &attribute));
-	return name;
+	return dwarf_formstring(dwarf_attr_integrate(die, name, &attribute));
+}
+
+/* The DIE that declares a function: what lies around it are its namespaces and classes. */
+static void find_declaration(Dwarf_Die *die)
+{
+	static const unsigned links[] = {DW_AT_abstract_origin, DW_AT_specification};
+	Dwarf_Attribute attribute;
+	Dwarf_Die linked;
+
+	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
+		if (dwarf_formref_die(dwarf_attr(die, links[i], &attribute), &linked) != NULL)
+			*die = linked;
+}
+
+/* "shapes::Square::visit": for functions that were never given a symbol. */
+static void qualified_name(Dwarf_Die *die, char *out, size_t out_bytes)
+{
+	Dwarf_Die declaration = *die, *scopes = NULL;
+	size_t used = 0;
+	int count;
+
+	find_declaration(&declaration);
+	count = dwarf_getscopes_die(&declaration, &scopes);
+	out[0] = '\0';
+	for (int i = count - 2; i >= 0 && used < out_bytes; i--) {
+		const char *name = i > 0 ? dwarf_diename(&scopes[i]) : die_text(die, DW_AT_name);
+		int length;
+
+		if (dwarf_tag(&scopes[i]) == DW_TAG_lexical_block)
+			continue;
+		length = snprintf(out + used, out_bytes - used, "%s%s", used > 0 ? "::" : "",
+				  name != NULL ? name : "(anonymous)");
+		used += length > 0 ? (size_t)length : 0;
+	}
+	free(scopes);
+}
+
+static uint32_t keep_function(struct draft *draft, Dwarf_Die *die)
+{
+	const char *linkage = die_text(die, DW_AT_linkage_name);
+	char name[NAME_BYTES];
+
+	if (linkage == NULL)
+		linkage = die_text(die, DW_AT_MIPS_linkage_name);
+	if (linkage != NULL)
+		return keep_name(draft, linkage);
+	qualified_name(die, name, sizeof(name));
+	return keep_text(draft, name);
 }
 
 static bool is_function(Dwarf_Die *die)
@@ -164,7 +208,7 @@ static void draft_functions(struct draft *draft, Dwarf_Die *unit, Dwarf_Addr pc)
 
 		if (!is_function(&scopes[i]))
 			continue;
-		draft->frames[frame].function = keep_name(draft, die_name(&scopes[i]));
+		draft->frames[frame].function = keep_function(draft, &scopes[i]);
 		draft->place.frames_count++;
 		if (dwarf_tag(&scopes[i]) == DW_TAG_subprogram)
 			break;
