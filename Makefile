@@ -18,6 +18,8 @@ WERROR   ?= $(if $(CI),-Werror)
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla $(WERROR)
 CFLAGS_C := -std=gnu11 $(OPT) $(WARN) -fno-omit-frame-pointer -MMD -MP -Ilib/include
 LIB_CFLAGS  := $(CFLAGS_C) -momit-leaf-frame-pointer -Wconversion -Ilib -fPIC -fvisibility=hidden -ftls-model=initial-exec
+# Last of all flags: the library may touch what it poisons for the program (lib/poison.h).
+LIB_OPEN    := -fno-sanitize=address
 USER_CFLAGS = $(CFLAGS_C) -Iuser -Ibpf -I$(B)/gen
 BPF_CFLAGS  := -target bpf -O2 -g -Wall -Wextra -Wno-unused-parameter $(WERROR) -Ivmlinux -Ilib/include -I/usr/include/$(shell $(CC) -print-multiarch) -D__TARGET_ARCH_x86
 
@@ -26,7 +28,7 @@ BPF_CFLAGS  := -target bpf -O2 -g -Wall -Wextra -Wno-unused-parameter $(WERROR) 
 .PHONY: all deps demo test check bench fuzz install uninstall format clean help
 
 LIB_SRC := lib/os.c lib/extent_tree.c lib/registry.c lib/probes.c lib/arena.c lib/change.c lib/large.c lib/span.c lib/heap.c lib/log.c \
-           lib/sample.c lib/walk.c lib/check.c lib/error.c lib/inspect.c lib/tell.c lib/alloc.c lib/free.c lib/realloc.c lib/mmviz.c
+           lib/sample.c lib/walk.c lib/check.c lib/error.c lib/poison.c lib/inspect.c lib/tell.c lib/alloc.c lib/free.c lib/realloc.c lib/mmviz.c
 
 USER_COLLECT_SRC := user/collect/target.c user/collect/elf_notes.c user/collect/mapped_file.c user/collect/probe_file.c user/collect/maps.c user/collect/safe_text.c user/collect/attach.c user/collect/uprobe_multi.c user/collect/registry_reader.c user/collect/log_reader.c user/collect/walk.c user/collect/stop.c \
                     user/collect/modules.c user/collect/debug_file.c user/collect/unit_index.c user/collect/demangle.c user/collect/perf_map.c user/collect/symbols.c user/collect/unwind.c
@@ -56,7 +58,7 @@ all: $(B)/libmmviz.a $(B)/libmmviz.so $(B)/libmmviz-preload.so $(B)/mmviz-bpf $(
 # ---------------------------------------------------------------- library
 $(LIB_OBJ) $(PRELOAD_OBJ): $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(call say,CC,$<)$(CC) $(LIB_CFLAGS) $(CFLAGS) -c -o $@ $<
+	$(call say,CC,$<)$(CC) $(LIB_CFLAGS) $(CFLAGS) $(LIB_OPEN) -c -o $@ $<
 
 $(B)/libmmviz.a: $(LIB_OBJ)
 	$(call say,AR,$@)rm -f $@; ar rcs $@ $^
@@ -121,7 +123,7 @@ $(B)/none/%.o: %.c
 	$(call say,CC,$<)$(CC) $(BENCH_CFLAGS) -DBENCH_NONE $(CFLAGS) -c -o $@ $<
 $(RAW_OBJ): $(B)/raw/%.o: %.c
 	@mkdir -p $(@D)
-	$(call say,CC,$<)$(CC) $(LIB_CFLAGS) -DMMVIZ_NO_PROBES $(CFLAGS) -c -o $@ $<
+	$(call say,CC,$<)$(CC) $(LIB_CFLAGS) -DMMVIZ_NO_PROBES $(CFLAGS) $(LIB_OPEN) -c -o $@ $<
 $(B)/raw/libmmviz.a: $(RAW_OBJ)
 	$(call say,AR,$@)rm -f $@; ar rcs $@ $^
 
@@ -364,13 +366,27 @@ $(B)/tests/test_cxx_shared: $(B)/tests/test_cxx.o $(B)/libmmviz.so
 	@ln -sf libmmviz.so $(B)/libmmviz.so.1
 	$(call say,LD,$@)$(CXX) $(LDFLAGS) -o $@ $^ -Wl,-rpath,'$$ORIGIN/..' -pthread
 
+# A program with mistakes, for tests/test_checkers.sh: as it is, and with AddressSanitizer by gcc and by clang, whose
+# functions lie in a library and in the program.
+CHECKED := $(addprefix $(B)/tests/checked,_plain _gcc _clang)
+$(CHECKED): tests/checked.c $(B)/libmmviz.a $(B)/libmmviz.so
+	@mkdir -p $(@D)
+	@ln -sf libmmviz.so $(B)/libmmviz.so.1
+	$(call say,CC,$@)$(CHECKED_CC) -std=gnu11 -O1 -g -Wall -Wextra -Ilib/include -o $@ $< $(CHECKED_LINK) -pthread
+$(B)/tests/checked_plain: CHECKED_CC = $(CC)
+$(B)/tests/checked_gcc: CHECKED_CC = $(CC) -fsanitize=address
+$(B)/tests/checked_clang: CHECKED_CC = $(CLANG) -fsanitize=address
+$(CHECKED): CHECKED_LINK = $(B)/libmmviz.a
+$(B)/tests/checked_clang: CHECKED_LINK = $(B)/libmmviz.so -Wl,-rpath,'$$ORIGIN/..'
+unit-tests: $(CHECKED)
+
 # Everything again under the fuzzer's clang: its own objects, with its coverage and the sanitizers.
 FUZZ_SECONDS ?= 60
 FUZZ_FLAGS := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 FUZZ_OBJ   := $(patsubst %.c,$(B)/fuzz/%.o,$(LIB_SRC) tests/ops.c tests/fuzz/fuzz_ops.c)
 $(FUZZ_OBJ): $(B)/fuzz/%.o: %.c
 	@mkdir -p $(@D)
-	$(call say,FUZZ,$<)$(CLANG) $(TEST_CFLAGS) -Wno-macro-redefined -O1 $(FUZZ_FLAGS) -c -o $@ $<
+	$(call say,FUZZ,$<)$(CLANG) $(TEST_CFLAGS) -Wno-macro-redefined -O1 $(FUZZ_FLAGS) $(if $(filter lib/%,$<),$(LIB_OPEN)) -c -o $@ $<
 $(B)/fuzz/fuzz_ops: $(FUZZ_OBJ)
 	$(call say,LD,$@)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ -pthread
 fuzz: $(B)/fuzz/fuzz_ops ## random operation streams, guided by coverage, for FUZZ_SECONDS

@@ -10,6 +10,7 @@
 #include "error.h"
 #include "guard.h"
 #include "large.h"
+#include "poison.h"
 #include "sample.h"
 #include "tell.h"
 
@@ -63,6 +64,14 @@ static void *born_large(struct mmviz_arena *arena, struct heap *heap, const stru
 	return header + 1;
 }
 
+static void tell_checker(const struct mmviz_arena *arena, const void *block, size_t bytes)
+{
+	const struct mmviz_span *head = arena_head_of(arena, block);
+
+	poison_born(block, bytes, head->first_header_bytes + MMVIZ_HEADER_BYTES,
+		    span_usable_bytes(head));
+}
+
 /* Every allocation that the fast path does not make. */
 void *alloc_wish(struct mmviz_arena *arena, struct wish *wish)
 {
@@ -94,6 +103,8 @@ void *alloc_wish(struct mmviz_arena *arena, struct wish *wish)
 	}
 	if (is_guarded && block)
 		guard_write(block, wish->bytes);
+	if (block && poison_is_on())
+		tell_checker(arena, block, wish->bytes);
 	return block;
 }
 

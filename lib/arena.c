@@ -15,6 +15,7 @@
 #include "large.h"
 #include "log.h"
 #include "os.h"
+#include "poison.h"
 #include "probes.h"
 
 #define CAPACITY_MIN_BYTES   (64u << 10)
@@ -27,6 +28,12 @@
 static uint32_t heads_of(const struct mmviz_arena *arena, const struct mmviz_span *span)
 {
 	return span->units >> (arena->head.span_shift[MMVIZ_FIT_SMALL] - MMVIZ_UNIT_SHIFT);
+}
+
+/* Guard bytes and memory checkers are the general paths': no block takes the fast one. */
+static bool is_all_slow(const struct mmviz_arena *arena)
+{
+	return arena->head.flags & MMVIZ_ARENA_GUARD_BYTES || poison_is_on();
 }
 
 static struct mmviz_span *span_take(struct mmviz_arena *arena, struct heap *heap,
@@ -47,8 +54,9 @@ static struct mmviz_span *span_take(struct mmviz_arena *arena, struct heap *heap
 	span = &arena->heads[mmviz_head_index(&arena->head,
 					      (uint64_t)arena_unit_address(arena, unit))];
 	span_init(span, &kind, arena_unit_address(arena, unit), heap->head.id);
-	if (!(arena->head.flags & MMVIZ_ARENA_GUARD_BYTES))
+	if (!is_all_slow(arena))
 		span->owner_and_magazine |= heap->head.id;
+	poison_cells((const void *)span->start_addr, kind.bytes);
 	for (uint32_t i = 1; i < heads_of(arena, span); i++)
 		span[i] = *span;
 	change_mark(&change, unit, units, MMVIZ_UNIT_SPAN + size_class, shape);
@@ -140,9 +148,7 @@ static void heap_init(struct heap *heap, struct mmviz_arena *arena, uint32_t id)
 	heap->places = arena->head.capacity_bytes >> MMVIZ_PLACE_SHIFT;
 	heap->live = arena->live;
 	heap->sampled = (uint64_t *)(arena->head.map_addr + books_of(&arena->head).sampled_offset);
-	/* Guard bytes are the slow path's: no size takes the fast one. */
-	heap->cell_max_bytes =
-		arena->head.flags & MMVIZ_ARENA_GUARD_BYTES ? 0 : arena->cell_max_bytes;
+	heap->cell_max_bytes = is_all_slow(arena) ? 0 : arena->cell_max_bytes;
 	heap->log_events = MMVIZ_LOG_EVENTS;
 	heap->random = os_now_ns() | 1;
 	heap->log.arena_id = arena->head.id;
@@ -173,6 +179,7 @@ static struct heap *heap_new(struct mmviz_arena *arena)
 		return NULL;
 	}
 	heap = arena_unit_address(arena, unit);
+	poison_open(heap, (size_t)arena->heap_units << MMVIZ_UNIT_SHIFT);
 	heap_init(heap, arena, arena->newest ? arena->newest->head.id + 1 : 1);
 	heap_publish(arena, heap);
 	change.heap = heap;
@@ -383,10 +390,22 @@ struct mmviz_arena *mmviz_arena_create(const char *name, size_t capacity_bytes)
 
 /* ------------------------------------------------------------------ destroy, reset */
 
+static int end_for_checker(const struct mmviz_block *block, void *context)
+{
+	(void)context;
+	poison_ended(block->address, block->usable_bytes);
+	return 0;
+}
+
 void mmviz_arena_destroy(struct mmviz_arena *arena)
 {
 	if (!arena)
 		return;
+	if (poison_is_on()) {
+		mmviz_arena_walk(arena, end_for_checker, NULL);
+		poison_open((const void *)arena->head.base_addr,
+			    arena->head.frontier_units << MMVIZ_UNIT_SHIFT);
+	}
 	heap_settle_mine(arena);
 	if (registry_here.semaphores.batch)
 		for (struct heap *heap = arena_heap_first(arena); heap; heap = heap_next(heap))
@@ -440,6 +459,8 @@ void mmviz_arena_reset(struct mmviz_arena *arena)
 	struct heap *heap = heap_of_thread(arena);
 	struct change change;
 
+	if (poison_is_on())
+		mmviz_arena_walk(arena, end_for_checker, NULL);
 	heap_settle_mine(arena);
 	change_begin(&change, arena, heap ? heap : arena->spare);
 	for (heap = arena_heap_first(arena); heap; heap = heap_next(heap))

@@ -81,6 +81,14 @@ static inline struct mmviz_span *arena_head_at(const struct mmviz_arena *arena, 
 		       ? start
 		       : &arena->heads[mmviz_head_index(&arena->head, (uint64_t)start)];
 }
+/* A head of the span that holds this live block, whatever its kind. */
+static inline const struct mmviz_span *arena_head_of(const struct mmviz_arena *arena,
+						     const void *block)
+{
+	return mmviz_word_is_large(((const struct mmviz_header *)block - 1)->word)
+		       ? span_of_large(block)
+		       : heap_head(arena->spare, block);
+}
 /* Whether the block whose header lies here is in use. */
 static inline bool arena_is_live(const struct mmviz_arena *arena, const struct mmviz_header *header)
 {

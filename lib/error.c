@@ -4,6 +4,7 @@
 #include "error.h"
 
 #include <dlfcn.h>
+#include <link.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "arena.h"
+#include "poison.h"
 #include "probes.h"
 
 static const char *const texts[] = {
@@ -192,17 +194,35 @@ static const char *name_of(const struct mmviz_span *span, const struct mmviz_hea
 	return context.kind == MMVIZ_CONTEXT_TAG ? (const char *)context.value : "";
 }
 
-/* Whether a word can be a return address: something is loaded there. Takes no lock. */
+/* Whether a program header of the object that is loaded at `base` makes this address code. */
+static bool is_code_of(const char *base, uint64_t address)
+{
+	const ElfW(Ehdr) *file = (const ElfW(Ehdr) *)base;
+	const ElfW(Phdr) *part = (const ElfW(Phdr) *)(base + file->e_phoff);
+	uint64_t shift;
+
+	if (memcmp(file->e_ident, ELFMAG, SELFMAG) != 0 || file->e_phoff != sizeof(*file))
+		return false;
+	shift = file->e_type == ET_DYN ? (uint64_t)base : 0;
+	for (unsigned i = 0; i < file->e_phnum; i++)
+		if (part[i].p_type == PT_LOAD && part[i].p_flags & PF_X &&
+		    address - shift - part[i].p_vaddr < part[i].p_memsz)
+			return true;
+	return false;
+}
+
+/* Whether a word can be a return address. Takes no lock where the C library can tell without. */
 static bool is_code(const void *address)
 {
 #if __GLIBC_PREREQ(2, 35)
 	struct dl_find_object object;
 
-	return _dl_find_object((void *)address, &object) == 0;
+	return _dl_find_object((void *)address, &object) == 0 &&
+	       is_code_of(object.dlfo_map_start, (uint64_t)address);
 #else
 	Dl_info info;
 
-	return dladdr(address, &info) != 0;
+	return dladdr(address, &info) && is_code_of(info.dli_fbase, (uint64_t)address);
 #endif
 }
 
@@ -211,7 +231,9 @@ static const void *free_site_of(const void *block)
 {
 	const void *site;
 
+	poison_open(block, sizeof(site));
 	memcpy(&site, block, sizeof(site));
+	poison_close(block, sizeof(site));
 	return is_code(site) ? site : NULL;
 }
 
@@ -294,6 +316,8 @@ static void describe(struct mmviz_error *error, const struct mmviz_arena *arena,
 	error->bytes = mmviz_word_bytes(header->word);
 	if (!arena_is_live(arena, header) || mmviz_word_life(header->word) == MMVIZ_LIFE_RETURNED)
 		error->freed_at = free_site_of(block);
+	if (error->freed_at == error->now_at) /* found by its own free */
+		error->freed_at = NULL;
 	if (error->kind == MMVIZ_ERROR_CORRUPT_HEADER && span)
 		describe_corrupt(error, arena, span, header);
 }

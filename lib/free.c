@@ -6,6 +6,7 @@
 #include "error.h"
 #include "guard.h"
 #include "large.h"
+#include "poison.h"
 #include "tell.h"
 
 void free_refused(struct mmviz_arena *arena, const void *block, const void *site)
@@ -114,6 +115,9 @@ void free_general(struct mmviz_arena *arena, void *block, const void *site)
 	header = (struct mmviz_header *)block - 1;
 	if (!free_guard_check(arena, block, header->word, site))
 		return;
+	span_note_freed(header, site);
+	if (poison_is_on())
+		poison_ended(block, span_usable_bytes(arena_head_of(arena, block)));
 	if (mmviz_word_is_large(header->word)) {
 		free_large(arena, heap, header, site);
 		return;
@@ -126,8 +130,7 @@ void free_general(struct mmviz_arena *arena, void *block, const void *site)
 	heap_clear_live(heap, heap_place(heap, header));
 	STEP();
 	tell_free(heap, header, head->shape == MMVIZ_SHAPE_LABELLED, listeners_of_free());
-	heap_freed(heap, heap_freed_what(heap_place(heap, header), span_magazine(head)), site,
-		   heap->log.seq, header);
+	heap_push(heap, span_magazine(head), heap_place(heap, header));
 }
 
 void free_told(struct heap *heap, struct mmviz_header *header, uint32_t magazine, const void *site,

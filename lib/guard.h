@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 #include "arena.h"
+#include "poison.h"
 
 #define GUARD_BYTES 16u
 #define GUARD_BYTE  0xa7
@@ -22,10 +23,17 @@ static inline bool guard_is_asked(const struct mmviz_arena *arena)
 	return arena->head.flags & MMVIZ_ARENA_GUARD_BYTES;
 }
 
+/* Whether the program may use the bytes that it asked for, and none of those that round them up. */
+static inline bool guard_is_exact(const struct mmviz_arena *arena)
+{
+	return guard_is_asked(arena) || poison_is_on();
+}
+
 static inline void guard_write(void *block, size_t bytes)
 {
 	unsigned char *guard = (unsigned char *)block + bytes;
 
+	poison_open(guard, GUARD_BYTES);
 	for (size_t i = 0; i < GUARD_BYTES; i++)
 		guard[i] = GUARD_BYTE;
 }
@@ -35,8 +43,10 @@ static inline bool guard_is_whole(const void *block, size_t bytes)
 	const unsigned char *guard = (const unsigned char *)block + bytes;
 	bool is_whole = true;
 
+	poison_open(guard, GUARD_BYTES);
 	for (size_t i = 0; i < GUARD_BYTES; i++)
 		is_whole &= guard[i] == GUARD_BYTE;
+	poison_close(guard, GUARD_BYTES);
 	return is_whole;
 }
 

@@ -251,6 +251,12 @@ void heap_settle_broken(struct heap *heap, uint64_t what, const void *site)
 
 	if (!what)
 		return;
+	if (mmviz_header_is_whole(header, (uint64_t)header)) {
+		/* Another thread had returned it before: it stays so. */
+		heap_set_live(heap, (uint32_t)what);
+		error_report(heap->arena, MMVIZ_ERROR_DOUBLE_FREE, header + 1, site);
+		return;
+	}
 	error_report(heap->arena, MMVIZ_ERROR_CORRUPT_HEADER, header + 1, site);
 	/* The handler came back. The next owner writes a new header: the cell is as good as any. */
 	span_header_repair(header);
@@ -475,8 +481,10 @@ struct mmviz_header *heap_take_slow(struct heap *heap, unsigned number)
 
 	if (!magazine_is_open(&heap->magazines[number]))
 		magazine_open(heap, number);
-	if (__atomic_load_n(&heap->returned, __ATOMIC_RELAXED))
+	if (__atomic_load_n(&heap->returned, __ATOMIC_RELAXED)) {
+		heap_settle(heap); /* a second free of what is returned shows while it is */
 		collect(heap);
+	}
 	header = take_from_magazine(heap, number);
 	while (!header) {
 		if (!refill_from_active(heap, number) && next_active(heap, number)) {

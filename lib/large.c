@@ -7,6 +7,7 @@
 
 #include "change.h"
 #include "os.h"
+#include "poison.h"
 
 #define PURGE_UNITS                                                                                \
 	((1u << 20) >> MMVIZ_UNIT_SHIFT) /* runs of a MiB go back to the system at once */
@@ -202,6 +203,7 @@ static struct mmviz_header *take(struct mmviz_arena *arena, struct heap *heap,
 	/* ORDER, COMMIT if the arena grew, UNITS; then comes the ALLOC, whose number is the block's
 	 * incarnation. */
 	before = arena->head.frontier_units != change.frontier_before ? 3 : 2;
+	poison_cells(arena_unit_address(arena, unit), (size_t)units << MMVIZ_UNIT_SHIFT);
 	header =
 		init_block(arena_unit_address(arena, unit), units, request, heap->log.seq + before);
 	heap_set_live(heap, heap_place(heap, header));

@@ -10,6 +10,7 @@
 #include "free.h"
 #include "guard.h"
 #include "large.h"
+#include "poison.h"
 #include "tell.h"
 
 /* A cell is kept if the new size fits and uses at least half of it. */
@@ -66,18 +67,11 @@ static void tell_resized(struct mmviz_arena *arena, struct mmviz_header *header,
 				  tell_text(header, context, is_labelled));
 }
 
-static const struct mmviz_span *head_of_block(const struct mmviz_arena *arena, const void *block)
-{
-	return mmviz_word_is_large(((const struct mmviz_header *)block - 1)->word)
-		       ? span_of_large(block)
-		       : heap_head(arena->spare, block);
-}
-
 static void *realloc_moved(struct mmviz_arena *arena, void *block, struct wish *wish)
 {
 	struct mmviz_header *header = (struct mmviz_header *)block - 1;
-	const struct mmviz_span *head = head_of_block(arena, block);
-	size_t old_bytes = guard_is_asked(arena)
+	const struct mmviz_span *head = arena_head_of(arena, block);
+	size_t old_bytes = guard_is_exact(arena)
 				   ? mmviz_word_bytes(header->word)
 				   : span_usable_bytes(head); /* the program may use all of them */
 	void *moved;
@@ -123,8 +117,10 @@ void *block_realloc(struct mmviz_arena *arena, void *block, size_t bytes, mmviz_
 		return realloc_moved(arena, block, &wish);
 	if (guard_is_asked(arena))
 		guard_write(block, bytes);
+	poison_resized(block, mmviz_word_bytes(word), bytes,
+		       span_usable_bytes(arena_head_of(arena, block)));
 	tell_resized(arena, header, word,
-		     head_of_block(arena, block)->shape == MMVIZ_SHAPE_LABELLED);
+		     arena_head_of(arena, block)->shape == MMVIZ_SHAPE_LABELLED);
 	return block;
 }
 
@@ -134,7 +130,7 @@ size_t mmviz_usable_bytes(const void *block)
 
 	if (!arena)
 		return 0;
-	if (guard_is_asked(arena))
+	if (guard_is_exact(arena))
 		return mmviz_word_bytes(((const struct mmviz_header *)block - 1)->word);
-	return span_usable_bytes(head_of_block(arena, block));
+	return span_usable_bytes(arena_head_of(arena, block));
 }

@@ -17,7 +17,7 @@ views='"model/(view|view_state)\.h"'
 rules=(
 	"lib/include/mmviz/abi.h | <stdint\.h> | - | <stddef.h>"
 	"lib/include/* | <std(int|def)\.h> | - | <stdio.h>"
-	"lib/* | $libc|<mmviz/[a-z]+\.h>|\"[a-z_]+\.h\" | $libraries | \"collect/target.h\""
+	"lib/* | $libc|<mmviz/[a-z]+\.h>|<valgrind/memcheck\.h>|\"[a-z_]+\.h\" | $libraries | \"collect/target.h\""
 	"bpf/* | \"vmlinux\.h\"|\"[a-z_]+\.bpf\.h\"|<bpf/[a-z_]+\.h>|$abi | - | <string.h>"
 	"user/collect/* | $libc|<bpf/[a-z]+\.h>|<elfutils/[a-z]+\.h>|<libiberty/demangle\.h>|$abi|\"collect/[a-z_]+\.h\"|\"(mmviz\.skel|ring\.bpf)\.h\" | <(jansson|libwebsockets|seccomp)\.h> | \"model/replica.h\""
 	"user/model/* | $libc|$abi|\"model/[a-z_]+\.h\" | $libraries | \"collect/target.h\""
