@@ -98,6 +98,18 @@ static void free_large(struct mmviz_arena *arena, struct heap *heap, struct mmvi
 		error_report(arena, error_of_block(arena, header + 1), header + 1, site);
 }
 
+/* The last that is written into a payload. */
+static void end_payload(const struct mmviz_arena *arena, struct mmviz_header *header,
+			const void *site)
+{
+	void *block = header + 1;
+
+	poison_open(block, sizeof(site));
+	span_note_freed(header, site);
+	if (poison_is_on())
+		poison_ended(block, span_usable_bytes(arena_head_of(arena, block)));
+}
+
 /* Every free that the fast path does not make; the header is examined at once. */
 void free_general(struct mmviz_arena *arena, void *block, const void *site)
 {
@@ -115,9 +127,7 @@ void free_general(struct mmviz_arena *arena, void *block, const void *site)
 	header = (struct mmviz_header *)block - 1;
 	if (!free_guard_check(arena, block, header->word, site))
 		return;
-	span_note_freed(header, site);
-	if (poison_is_on())
-		poison_ended(block, span_usable_bytes(arena_head_of(arena, block)));
+	end_payload(arena, header, site);
 	if (mmviz_word_is_large(header->word)) {
 		free_large(arena, heap, header, site);
 		return;

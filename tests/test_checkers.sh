@@ -50,8 +50,8 @@ silent "${memcheck[@]}"
 silent "${memcheck[@]}" none 1 guard
 tells "1,001 bytes in 1 blocks are definitely lost" "${memcheck[@]}" leak 1001
 for mistake in "${mistakes[@]}"; do
-	pattern="inside a block of size 1,?001 free'd"
-	[ "$mistake" != overrun ] || pattern="0 bytes after a block of size 1,?001 alloc'd"
+	pattern="Invalid (read|write) of size 1"
+	[ "$mistake" != overrun ] || pattern="0 bytes after a (recently re-allocated )?block of size 1,?001 alloc'd"
 	guard=$([ $((count % 2)) -eq 0 ] || echo guard)
 	# shellcheck disable=SC2086
 	tells "$pattern" "${memcheck[@]}" "$mistake" 1001 $guard
