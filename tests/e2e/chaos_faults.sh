@@ -111,7 +111,7 @@ trace() {
 	command -v bpftrace >/dev/null || return 0
 	if [ "$tracer" ]; then
 		step "bpftrace ends"
-		end_quietly INT "$tracer"
+		end_tracer "$tracer"
 		tracer=
 		return
 	fi

@@ -94,6 +94,19 @@ start_collector() {
 	fail "mmviz-bpf was not attached within 30 s: $(cat "$scratch/collector.err")"
 }
 
+# end_tracer PID: Ctrl-C for a bpftrace. It forgets one that comes while it attaches, and then gets another one.
+end_tracer() {
+	for _ in $(seq 10); do
+		kill -INT "$1" 2>/dev/null || break
+		for _ in $(seq 30); do
+			kill -0 "$1" 2>/dev/null || break 2
+			sleep 0.1
+		done
+	done
+	kill -KILL "$1" 2>/dev/null || true
+	reap "$1" || true # one that is ended by a signal says so
+}
+
 # stop_collector: Ctrl-C; its summary is in $scratch/summary.json then.
 stop_collector() {
 	kill -INT "$collector"

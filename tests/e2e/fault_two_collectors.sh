@@ -35,8 +35,7 @@ for _ in $(seq 100); do
 done
 sleep 0.5
 verified_at_rest "$target" "a third exact collector"
-kill -INT "$tracer"
-reap "$tracer" || fail "bpftrace: $(cat "$scratch/bpftrace")"
+end_tracer "$tracer"
 for map in allocs frees batches; do
 	[ "$(awk -v key="@$map:" '$1 == key { print $2 }' "$scratch/bpftrace")" -gt 0 ] || fail "bpftrace saw no $map: $(cat "$scratch/bpftrace")"
 done
