@@ -141,6 +141,7 @@ static void *clerk_main(void *argument)
 	for (uint32_t i = 0; i < HELD; i++)
 		unmake(clerk, clerk->held[i]);
 	pthread_barrier_wait(&office.done);
+	pthread_barrier_wait(&office.done); /* it was looked at meanwhile */
 	for (uint32_t i = 0; i < POST_BOX; i++)
 		unmake(clerk, atomic_exchange(&clerk->box[i], NULL));
 	pthread_barrier_wait(&office.done);
@@ -182,7 +183,9 @@ static void test_eight_threads_mixed_sizes(void **state)
 				    &office.clerks[i]) == 0);
 	}
 	pthread_barrier_wait(&office.done);
+	assert_whole(office.arena);
 	peak = arena_stats(office.arena).committed_bytes;
+	pthread_barrier_wait(&office.done);
 	pthread_barrier_wait(&office.done);
 	assert_whole(office.arena);
 	assert_int_equal(arena_stats(office.arena).live_blocks, 0);
