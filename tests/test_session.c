@@ -301,6 +301,41 @@ static void a_followed_picture_is_what_the_target_says(void **state)
 	target_stop(&process);
 }
 
+/* All state of a target is in its session: two targets at once, in one process, do not meet; nor does
+ * the end of one touch the other's picture. */
+static void two_targets_are_followed_at_once(void **state)
+{
+	struct target_process processes[2];
+	struct session *sessions[2];
+	struct view_totals totals;
+	uint64_t compared[2] = {0};
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	for (int i = 0; i < 2; i++) {
+		target_start(&processes[i]);
+		target_say(&processes[i], 'o');
+		sessions[i] = attach(processes[i].pid);
+	}
+	for (int round = 0; round < 6; round++)
+		for (int i = 0; i < 2; i++) {
+			target_say(&processes[i], 'o');
+			assert_int_equal(session_tick(sessions[i], 0), 0);
+			compared[i] += compare_all(&processes[i], session_view(sessions[i]));
+		}
+	session_close(sessions[0]);
+	target_stop(&processes[0]);
+	target_say(&processes[1], 'o');
+	assert_int_equal(session_tick(sessions[1], 0), 0);
+	compared[1] += compare_all(&processes[1], session_view(sessions[1]));
+	view_totals(session_view(sessions[1]), &totals);
+	assert_true(totals.is_exact && totals.events_lost == 0);
+	assert_true(compared[0] > 100 && compared[1] > 100);
+	session_close(sessions[1]);
+	target_stop(&processes[1]);
+}
+
 static void arenas_come_and_go(void **state)
 {
 	struct target_process process;
@@ -388,6 +423,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_picture_is_what_the_target_says),
 		cmocka_unit_test(a_followed_picture_is_what_the_target_says),
+		cmocka_unit_test(two_targets_are_followed_at_once),
 		cmocka_unit_test(arenas_come_and_go),
 		cmocka_unit_test(the_end_keeps_the_last_picture),
 		cmocka_unit_test(targets_that_cannot_be_attached_are_refused),

@@ -10,7 +10,7 @@
 . "$(dirname "$0")/../faults/common.sh"
 need_command curl
 
-seconds=${CHAOS_SECONDS:-$([ "$LONG" ] && echo 300 || echo 20)}
+seconds=${CHAOS_SECONDS:-$([ "$LONG" ] && echo 300 || echo 16)}
 declare -A collectors=() # pid -> its number
 children=() burners=()
 number=0 steps=0 judged=0 compared_pictures=0 compared_blocks=0 killed=0 ended=0 losses=0

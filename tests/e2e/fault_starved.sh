@@ -3,14 +3,18 @@
 # could not take is counted, and then its picture becomes whole again by itself; also when the target ends meanwhile.
 . "$(dirname "$0")/common.sh"
 . "$(dirname "$0")/../faults/common.sh"
+need_command curl
 
-stop_seconds=$([ "$LONG" ] && echo 10 || echo 1.5)
+stop_seconds=$([ "$LONG" ] && echo 10 || echo 1)
 
 # heals PID-OF-COLLECTOR WHAT: at rest its picture becomes exact, and is what a walk finds. Ends the collector.
 heals() {
 	local walked
 	tell r || fail "$1: the target does not answer"
-	sleep 2.5 # new baselines are up to 2 s apart after many losses
+	for _ in $(seq 100); do # new baselines are up to 2 s apart after many losses
+		sleep 0.05
+		curl -s -m 5 "$(grep -o 'http://[^ ]*' "$scratch/collector.err" | head -1)api/v1/summary" | jq -e .exact >/dev/null && break
+	done
 	walked=$("$mm" snapshot -p "$target" | jq '[.arenas[].live_blocks] | add')
 	stop_collector
 	[ "$(summary .exact)" = true ] || fail "$1: the picture is not exact"
@@ -39,7 +43,7 @@ tell w 3
 echo "busy CPUs"
 burn
 start_collector "$target"
-sleep 2
+sleep 1
 stop_burning
 heals "busy CPUs"
 

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/common.sh"
 . "$(dirname "$0")/../faults/common.sh"
 
-rounds=$([ "$LONG" ] && echo 300 || echo 24)
+rounds=$([ "$LONG" ] && echo 300 || echo 18)
 ways=("x 7" "k 9" "k 11" "k 6" "e 0" "E 0")
 said=("ended with status 7" "ended by signal 9" "ended by signal 11" "ended by signal 6" "started another program" "started another program")
 before=0 after=0
