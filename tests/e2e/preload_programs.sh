@@ -55,7 +55,7 @@ preloaded() {
 }
 
 finished() {
-	reap "$program" || fail "$1 ended with status $?: $(tail -20 "$scratch/out" "$scratch/err")"
+	reap "$program" || fail "$1 ended with status $?: $(tail -n 20 "$scratch/out"; tail -n 20 "$scratch/err")"
 }
 
 sqlite() {
@@ -107,11 +107,12 @@ python() {
 	/usr/bin/python3 -c 'import test.test_json' 2>/dev/null || { echo "  left out: no tests of python3 here; make deps installs them" && return; }
 	local tests=(test_json test_dict)
 	[ -z "$LONG" ] || tests+=(test_thread test_re test_subprocess test_gc test_weakref test_threading test_io)
-	preloaded /usr/bin/python3 -m test "${tests[@]}"
+	# The shell ignores SIGINT for what runs in its background; python's tests want it.
+	preloaded env --default-signal=INT /usr/bin/python3 -m test "${tests[@]}"
 	observe "$program" 10
 	[ -z "$LONG" ] || observe "$program" 30
 	finished python3
-	grep -q "All ${#tests[@]} tests OK" "$scratch/out" || fail "python3: $(tail -20 "$scratch/out")"
+	grep -q "All ${#tests[@]} tests OK" "$scratch/out" || fail "python3: $(tail -n 20 "$scratch/out")"
 	echo "  python3: ${tests[*]}"
 }
 
