@@ -384,7 +384,11 @@ EXPORT int malloc_info(int options, FILE *stream)
 
 /* ------------------------------------------------------------------ glibc's other names */
 
+#if __has_attribute(copy)
 #define ALIAS(name) __attribute__((alias(#name), visibility("default"), copy(name)))
+#else
+#define ALIAS(name) __attribute__((alias(#name), visibility("default")))
+#endif
 
 void *__libc_malloc(size_t bytes) ALIAS(malloc);
 void *__libc_calloc(size_t count, size_t bytes) ALIAS(calloc);
