@@ -12,24 +12,30 @@
 #include "free.h"
 #include "tell.h"
 
-/* A plain block; the contract is mmviz_alloc's. `site`: whom an untagged block is attributed to. */
-hot_inline void *fast_alloc(struct mmviz_arena *arena, size_t bytes, uint32_t context,
-			    const void *site)
+typedef void *alloc_general_function(struct mmviz_arena *arena, size_t bytes, uint32_t context,
+				     const void *site);
+typedef void free_general_function(struct mmviz_arena *arena, void *block, const void *site);
+
+/*
+ * A plain block; the contract is mmviz_alloc's. `site`: whom an untagged block is attributed to.
+ * `heap` is the thread's, or heap_none; `general` gets what is rarer, and `arena` for it.
+ */
+hot_inline void *fast_alloc_or(alloc_general_function *general, struct mmviz_arena *arena,
+			       struct heap *heap, size_t bytes, uint32_t context, const void *site)
 {
-	struct heap *heap = thread_heaps[arena->slot];
 	struct mmviz_header *header;
 
 	context &= CONTEXT_MASK;
 	if (unlikely(bytes - 1 >= heap->cell_max_bytes))
-		return alloc_general(arena, bytes, context, site);
+		return general(arena, bytes, context, site);
 	if (!context) {
 		context = heap_site_cached(heap, site);
 		if (unlikely(!context))
-			return alloc_general(arena, bytes, 0, site);
+			return general(arena, bytes, 0, site);
 	}
 	header = heap_take(heap, MMVIZ_SHAPE_PLAIN * MMVIZ_CLASSES + span_class_of(bytes));
 	if (unlikely(!header))
-		return alloc_general(arena, bytes, context, site);
+		return general(arena, bytes, context, site);
 	return block_born(heap, header, mmviz_word_make(bytes, context, 0, MMVIZ_LIFE_LIVE), false);
 }
 
@@ -37,9 +43,9 @@ hot_inline void *fast_alloc(struct mmviz_arena *arena, size_t bytes, uint32_t co
  * The live bit says that this is a block, a head says that it is ours. The header is not read: its
  * line may be far away.
  */
-hot_inline void fast_free(struct mmviz_arena *arena, void *block, const void *site)
+hot_inline void fast_free_or(free_general_function *general, struct mmviz_arena *arena,
+			     struct heap *heap, void *block, const void *site)
 {
-	struct heap *heap = thread_heaps[arena->slot];
 	struct mmviz_header *header = (struct mmviz_header *)((uint64_t)block - MMVIZ_HEADER_BYTES);
 	const struct mmviz_span *head;
 	listeners_free listeners;
@@ -49,13 +55,13 @@ hot_inline void fast_free(struct mmviz_arena *arena, void *block, const void *si
 	place = (uint64_t)header - heap->base_addr;
 	place = place >> MMVIZ_PLACE_SHIFT | place << (64 - MMVIZ_PLACE_SHIFT);
 	if (unlikely(place >= heap->places || !heap_is_live(heap, (uint32_t)place))) {
-		free_general(arena, block, site);
+		general(arena, block, site);
 		return;
 	}
 	head = heap_head(heap, block);
 	owner_and_magazine = head->owner_and_magazine;
 	if (unlikely((uint32_t)owner_and_magazine != heap->head.id)) {
-		free_general(arena, block, site);
+		general(arena, block, site);
 		return;
 	}
 	heap_clear_live(heap, (uint32_t)place);
@@ -68,6 +74,17 @@ hot_inline void fast_free(struct mmviz_arena *arena, void *block, const void *si
 	seq = heap->log.seq;
 	log_count_from(heap, seq, 1);
 	heap_freed(heap, owner_and_magazine - heap->head.id + place, site, seq, header);
+}
+
+hot_inline void *fast_alloc(struct mmviz_arena *arena, size_t bytes, uint32_t context,
+			    const void *site)
+{
+	return fast_alloc_or(alloc_general, arena, thread_heaps[arena->slot], bytes, context, site);
+}
+
+hot_inline void fast_free(struct mmviz_arena *arena, void *block, const void *site)
+{
+	fast_free_or(free_general, arena, thread_heaps[arena->slot], block, site);
 }
 
 #endif

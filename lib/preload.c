@@ -21,15 +21,14 @@
 
 #include "block.h"
 #include "error.h"
+#include "fast.h"
 #include "large.h"
 #include "os.h"
 #include "preload_family.h"
 
-#define likely(x)   __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
-#define noinline    __attribute__((noinline))
-#define SITE	    __builtin_return_address(0)
-#define EXPORT	    __attribute__((visibility("default")))
+#define noinline __attribute__((noinline))
+#define SITE	 __builtin_return_address(0)
+#define EXPORT	 __attribute__((visibility("default")))
 
 #define MALLOC_ALIGNMENT 16u
 #define PAGE_BYTES	 MMVIZ_UNIT_BYTES
@@ -82,18 +81,37 @@ static noinline void free_anywhere(void *block, const void *site)
 	if (!arena)
 		arena = preload_current();
 	if (arena || (preload_grow(0, 0) && (arena = preload_current())))
-		block_free(arena, block, site); /* who reports it, if it is not ours */
+		free_general(arena, block, site); /* who reports it, if it is not ours */
 	errno = saved;
 }
 
 /* ------------------------------------------------------------------ malloc and free */
 
-static inline void *allocate(size_t bytes, const void *site)
+/* The calling thread's heap in the current arena. */
+hot_inline struct heap *current_heap(void)
 {
-	struct mmviz_arena *arena = preload_current();
-	void *block = likely(arena) ? block_alloc(arena, bytes, 0, site) : NULL;
+	return thread_heaps[__atomic_load_n(&preload.slot, __ATOMIC_RELAXED)];
+}
 
+static noinline void *general_alloc(struct mmviz_arena *arena, size_t bytes, uint32_t context,
+				    const void *site)
+{
+	void *block;
+
+	arena = preload_current();
+	block = arena ? alloc_general(arena, bytes, context, site) : NULL;
 	return likely(block) ? block : alloc_anywhere(MALLOC_ALIGNMENT, bytes, site);
+}
+
+static noinline void general_free(struct mmviz_arena *arena, void *block, const void *site)
+{
+	(void)arena;
+	free_anywhere(block, site);
+}
+
+hot_inline void *allocate(size_t bytes, const void *site)
+{
+	return fast_alloc_or(general_alloc, NULL, current_heap(), bytes, 0, site);
 }
 
 EXPORT void *malloc(size_t bytes)
@@ -106,15 +124,9 @@ void *preload_alloc(size_t bytes, const void *site)
 	return allocate(bytes, site);
 }
 
-static inline void release(void *block, const void *site)
+hot_inline void release(void *block, const void *site)
 {
-	struct mmviz_arena *arena = preload_current();
-
-	/* With a heap, nothing on the way touches errno. */
-	if (likely(arena && preload_arena_holds(arena, block) && thread_heaps[arena->slot]))
-		block_free(arena, block, site);
-	else
-		free_anywhere(block, site);
+	fast_free_or(general_free, NULL, current_heap(), block, site);
 }
 
 EXPORT void free(void *block)
@@ -168,7 +180,7 @@ static noinline void *move(struct mmviz_arena *arena, void *block, size_t bytes,
 	return moved;
 }
 
-static inline void *resize(void *block, size_t bytes, const void *site)
+static noinline void *resize(void *block, size_t bytes, const void *site)
 {
 	struct mmviz_arena *arena;
 	int saved = errno;

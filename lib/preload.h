@@ -18,6 +18,9 @@
 #define PRELOAD_ARENAS_MAX 32
 
 struct preload {
+	/* Of the current arena: what the straight way needs. Until there is one, a slot that no
+	 * other arena has. */
+	uint32_t slot;
 	struct mmviz_arena *current; /* where new blocks come from; NULL before the first */
 	struct mmviz_arena *all[PRELOAD_ARENAS_MAX]; /* in order of age; NULL ends */
 };

@@ -13,7 +13,7 @@
 #define CAPACITY_UNIT  (2u << 20)
 #define DECIMAL_DIGITS 10
 
-struct preload preload;
+struct preload preload = {.slot = MMVIZ_ARENAS_MAX - 1};
 
 struct mmviz_arena *preload_arena_of(const void *block)
 {
@@ -87,6 +87,7 @@ bool preload_grow(unsigned number, size_t bytes)
 	if (__atomic_compare_exchange_n(&preload.all[number], &expected, arena, false,
 					__ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
 		__atomic_store_n(&preload.current, arena, __ATOMIC_RELEASE);
+		__atomic_store_n(&preload.slot, arena->slot, __ATOMIC_RELEASE);
 		if (number == 0)
 			preload_watch_forks();
 	} else {
