@@ -48,6 +48,16 @@ int os_purge(void *address, size_t bytes)
 	return error;
 }
 
+int os_residency(void *address, size_t bytes, unsigned char *pages)
+{
+	int saved = errno, error = mincore(address, bytes, pages) ? -errno : 0;
+
+	for (size_t i = 0, count = bytes / (size_t)sysconf(_SC_PAGESIZE); !error && i < count; i++)
+		pages[i] &= 1;
+	errno = saved;
+	return error;
+}
+
 void os_huge_pages(void *address, size_t bytes)
 {
 	madvise(address, bytes, MADV_HUGEPAGE);

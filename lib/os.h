@@ -19,6 +19,9 @@ int os_commit(void *address, size_t bytes);
 /* Let the contents go: the pages read as zero, and the memory is the system's again. 0, or -errno:
  * nothing was let go. */
 int os_purge(void *address, size_t bytes);
+/* For each page: 1 if it is memory now, 0 if it is not (never touched, let go, or swapped out). 0 or
+ * -errno. */
+int os_residency(void *address, size_t bytes, unsigned char *pages);
 void os_huge_pages(void *address, size_t bytes);
 void os_release(void *address, size_t bytes);
 /* How much address space the process may still take; without a limit SIZE_MAX. */

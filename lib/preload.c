@@ -32,7 +32,8 @@
 
 #define MALLOC_ALIGNMENT 16u
 #define PAGE_BYTES	 MMVIZ_UNIT_BYTES
-#define ZERO_PAGES_BYTES (2u << 20) /* from here on fresh pages are cheaper than zeroing */
+#define ZERO_PAGES_BYTES (1u << 20) /* from here on it pays to ask which pages are memory */
+#define CHUNK_BYTES	 (8u << 20)
 
 /* ------------------------------------------------------------------ out of the ordinary */
 
@@ -139,15 +140,33 @@ void preload_free(void *block, const void *site)
 	release(block, site);
 }
 
-/* Pages that are let go read as zero, and are no memory until they are touched. */
-static void *zero_large(char *block, size_t bytes)
+/* Up to CHUNK_BYTES of whole pages. Those that are no memory are let go, lest they be swapped out. */
+static void zero_pages(char *first, size_t bytes)
+{
+	unsigned char is_there[CHUNK_BYTES / PAGE_BYTES];
+	size_t pages = bytes / PAGE_BYTES, start = 0, end;
+	bool is_known = os_residency(first, bytes, is_there) == 0;
+
+	for (; start < pages; start = end) {
+		end = start + 1;
+		while (end < pages && (!is_known || is_there[end] == is_there[start]))
+			end++;
+		if (!is_known || is_there[start] ||
+		    os_purge(first + start * PAGE_BYTES, (end - start) * PAGE_BYTES))
+			memset(first + start * PAGE_BYTES, 0, (end - start) * PAGE_BYTES);
+	}
+}
+
+/* A table that is hardly used must not become memory: pages that are none stay so. */
+static noinline void *zero_large(char *block, size_t bytes)
 {
 	char *first = (char *)(((uintptr_t)block + PAGE_BYTES - 1) & ~(uintptr_t)(PAGE_BYTES - 1));
 	char *last = (char *)((uintptr_t)(block + bytes) & ~(uintptr_t)(PAGE_BYTES - 1));
 
-	if (os_purge(first, (size_t)(last - first)))
-		return memset(block, 0, bytes); /* locked into memory, for instance */
 	memset(block, 0, (size_t)(first - block));
+	for (char *at = first; at < last; at += CHUNK_BYTES)
+		zero_pages(at,
+			   (size_t)(last - at) < CHUNK_BYTES ? (size_t)(last - at) : CHUNK_BYTES);
 	memset(last, 0, (size_t)(block + bytes - last));
 	return block;
 }

@@ -182,6 +182,9 @@ static void tell_target_end(struct live *live)
 		return;
 	fprintf(talk(live), "%s; its last picture stays on %s%s.\n", text, server_url(live->server),
 		live->options.seconds > 0 ? "" : " until Ctrl-C");
+	if (live->options.command && totals.target_state == VIEW_TARGET_EXECED)
+		fprintf(talk(live), "To follow that program, start it itself: mmviz-bpf run -- ITS "
+				    "PATH. (A script in PATH may only look for the real one.)\n");
 	fflush(talk(live));
 }
 

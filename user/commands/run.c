@@ -29,8 +29,9 @@ static const struct options_spec spec = {
 	.summary =
 		"Start a program that knows nothing of mmviz with mmviz in the place of malloc, "
 		"follow it from its first allocation, and serve the picture as a web page, which "
-		"stays when the program has ended. --json prints the summary as one line at the "
-		"end, -o writes it to a file.",
+		"stays when the program has ended. How it ended is told; the exit status is 0 all "
+		"the same. --json prints the summary as one line at the end, -o writes it to a "
+		"file.",
 	.examples = "  sudo mmviz-bpf run -- python3 script.py\n"
 		    "  sudo mmviz-bpf run -d 10 -q -o summary.json -- sqlite3 file.db 'select 1'\n"
 		    "  sudo mmviz-bpf run --follow -- make -j4     # children carry mmviz too:\n"
