@@ -4,7 +4,7 @@
  *
  *	probe batch               a full log, copied whole              -> RING_BATCH
  *	probes alloc, free        one event, one in `sample_events`     -> RING_EVENT
- *	probes sample(_free)      one sampled block and its user stack  -> RING_SAMPLE
+ *	probes sample(_free)      one sampled block; registers, stack   -> RING_SAMPLE(_FREE)
  *	the target exits, execs   what is left in its logs              -> RING_TAIL..., RING_END
  *
  * Each program filters, reserves, fills, submits; what cannot be reserved or read is counted. The
@@ -125,38 +125,86 @@ int on_free(struct pt_regs *ctx)
 	return put_event(ctx, true);
 }
 
-static __always_inline int put_sample(struct pt_regs *ctx, bool is_free)
+static __always_inline void sample_fill(struct ring_sample *record, struct pt_regs *ctx, __u32 kind)
 {
-	struct ring_sample *record =
-		has_room() ? bpf_ringbuf_reserve(&ring, sizeof(*record), 0) : NULL;
-
-	if (!record) {
-		__sync_fetch_and_add(&dropped_events, 1);
-		return 0;
-	}
-	head_fill(&record->head, RING_SAMPLE);
+	head_fill(&record->head, kind);
 	record->arena_id = (__u32)PT_REGS_PARM1(ctx);
 	record->addr = PT_REGS_PARM2(ctx);
 	record->bytes = PT_REGS_PARM3(ctx);
 	record->context = (__u32)PT_REGS_PARM4(ctx);
 	record->weight_bytes = PT_REGS_PARM5(ctx);
-	record->is_free = is_free;
-	record->stack_bytes =
-		bpf_get_stack(ctx, record->stack, sizeof(record->stack), BPF_F_USER_STACK);
+	record->stack_addr = ctx->sp & ~(__u64)(RING_PAGE_BYTES - 1);
+	record->stack_bytes = 0;
+}
+
+static __always_inline void registers_fill(uint64_t *registers, const struct pt_regs *ctx)
+{
+	registers[0] = ctx->ax;
+	registers[1] = ctx->dx;
+	registers[2] = ctx->cx;
+	registers[3] = ctx->bx;
+	registers[4] = ctx->si;
+	registers[5] = ctx->di;
+	registers[6] = ctx->bp;
+	registers[7] = ctx->sp;
+	registers[8] = ctx->r8;
+	registers[9] = ctx->r9;
+	registers[10] = ctx->r10;
+	registers[11] = ctx->r11;
+	registers[12] = ctx->r12;
+	registers[13] = ctx->r13;
+	registers[14] = ctx->r14;
+	registers[15] = ctx->r15;
+	registers[16] = ctx->ip;
+}
+
+/* Where the stack ends is not known: a page is there as a whole or not at all. */
+static __always_inline void stack_copy(struct ring_sample *record)
+{
+	for (int page = 0; page < RING_STACK_PAGES; page++) {
+		const __u64 offset = page * RING_PAGE_BYTES;
+
+		if (bpf_copy_from_user(record->stack + offset, RING_PAGE_BYTES,
+				       (const void *)(record->stack_addr + offset)))
+			return;
+		record->stack_bytes = offset + RING_PAGE_BYTES;
+	}
+}
+
+/* A sample without its stack still counts; in a ring that is half full, logs come first. */
+static __always_inline int put_bare_sample(struct pt_regs *ctx, __u32 kind)
+{
+	struct ring_sample *record = bpf_ringbuf_reserve(&ring, RING_SAMPLE_HEAD_BYTES, 0);
+
+	if (!record) {
+		__sync_fetch_and_add(&dropped_events, 1);
+		return 0;
+	}
+	sample_fill(record, ctx, kind);
+	bpf_ringbuf_submit(record, wakeup_flags());
+	return 0;
+}
+
+SEC("uprobe.s")
+int on_sample(struct pt_regs *ctx)
+{
+	struct ring_sample *record = NULL;
+
+	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) < 2 * wakeup_bytes)
+		record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+	if (!record)
+		return put_bare_sample(ctx, RING_SAMPLE_BARE);
+	sample_fill(record, ctx, RING_SAMPLE);
+	registers_fill(record->registers, ctx);
+	stack_copy(record);
 	bpf_ringbuf_submit(record, wakeup_flags());
 	return 0;
 }
 
 SEC("uprobe")
-int on_sample(struct pt_regs *ctx)
-{
-	return put_sample(ctx, false);
-}
-
-SEC("uprobe")
 int on_sample_free(struct pt_regs *ctx)
 {
-	return put_sample(ctx, true);
+	return put_bare_sample(ctx, RING_SAMPLE_FREE);
 }
 
 /* ------------------------------------------------------------------ the end of the target */

@@ -16,6 +16,8 @@ enum ring_kind {
 	RING_EVENT = 3,
 	RING_SAMPLE = 4,
 	RING_END = 5,
+	RING_SAMPLE_BARE = 6, /* the first RING_SAMPLE_HEAD_BYTES of struct ring_sample: no room */
+	RING_SAMPLE_FREE = 7, /* as many: the end of a sampled block */
 };
 
 struct ring_head {
@@ -40,15 +42,26 @@ struct ring_event {
 	uint32_t is_free;	    /* 44 */
 };
 
-#define RING_STACK_DEPTH 64
+/*
+ * A sampled block, and for RING_SAMPLE the stack of who asked for it: registers, and whole pages
+ * from the one that the stack pointer is in towards the bottom, as far as they can be read.
+ *
+ *	stack_addr              rsp                              stack_addr + stack_bytes
+ *	| dead, red zone        | frames, innermost first ...    |
+ */
+#define RING_REGISTERS	 17 /* by their DWARF numbers: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip */
+#define RING_PAGE_BYTES	 4096
+#define RING_STACK_PAGES 3
 struct ring_sample {
 	struct ring_head head;
-	uint64_t addr, bytes, weight_bytes; /* 16 */
-	uint32_t arena_id, context;	    /* 40 */
-	uint32_t is_free;		    /* 48 */
-	int32_t stack_bytes;		    /* 52 or a negative errno */
-	uint64_t stack[RING_STACK_DEPTH];   /* 56 stack[0] is the probe's own site */
+	uint64_t addr, bytes, weight_bytes; /*  16 */
+	uint32_t arena_id, context;	    /*  40 */
+	uint64_t stack_addr;		    /*  48 */
+	uint64_t stack_bytes;		    /*  56 of `stack` that were copied; 0 without */
+	uint64_t registers[RING_REGISTERS]; /*  64 from here on for RING_SAMPLE only */
+	uint8_t stack[RING_STACK_PAGES * RING_PAGE_BYTES]; /* 200 hostile */
 };
+#define RING_SAMPLE_HEAD_BYTES 64
 
 enum ring_end_kind { RING_END_EXIT = 1, RING_END_EXEC = 2 };
 struct ring_end {
@@ -60,7 +73,10 @@ struct ring_end {
 MMVIZ_STATIC_ASSERT(sizeof(struct ring_head) == 16, "ring head has no holes");
 MMVIZ_STATIC_ASSERT(sizeof(struct ring_log) == 24 + sizeof(struct mmviz_log), "log has no holes");
 MMVIZ_STATIC_ASSERT(sizeof(struct ring_event) == 48, "event has no holes");
-MMVIZ_STATIC_ASSERT(sizeof(struct ring_sample) == 56 + 8 * RING_STACK_DEPTH, "sample has no holes");
+MMVIZ_STATIC_ASSERT(__builtin_offsetof(struct ring_sample, registers) == RING_SAMPLE_HEAD_BYTES,
+		    "its head");
+MMVIZ_STATIC_ASSERT(sizeof(struct ring_sample) == 200 + RING_STACK_PAGES * RING_PAGE_BYTES,
+		    "sample has no holes");
 MMVIZ_STATIC_ASSERT(sizeof(struct ring_end) == 24, "end has no holes");
 
 #endif

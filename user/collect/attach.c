@@ -328,7 +328,7 @@ static void deliver_event(struct attach *attach, const struct ring_event *record
 
 static void deliver_sample(struct attach *attach, const struct ring_sample *record)
 {
-	int32_t frames = record->stack_bytes / (int32_t)sizeof(uint64_t);
+	bool has_stack = record->head.kind == RING_SAMPLE;
 	const struct attach_sample sample = {
 		.at_ns = record->head.at_ns,
 		.addr = record->addr,
@@ -337,9 +337,11 @@ static void deliver_sample(struct attach *attach, const struct ring_sample *reco
 		.arena_id = record->arena_id,
 		.context = record->context,
 		.thread_id = record->head.thread_id,
-		.depth = frames > 1 ? (uint32_t)frames - 1 : 0,
-		.is_free = record->is_free,
-		.stack = record->stack + 1,
+		.is_free = record->head.kind == RING_SAMPLE_FREE,
+		.registers = has_stack ? record->registers : NULL,
+		.stack_addr = record->stack_addr,
+		.stack = has_stack ? record->stack : NULL,
+		.stack_bytes = record->stack_bytes,
 	};
 
 	if (attach->callbacks.sample != NULL)
@@ -374,6 +376,8 @@ static int on_record(void *context, void *data, size_t bytes)
 		deliver_event(attach, data);
 		break;
 	case RING_SAMPLE:
+	case RING_SAMPLE_BARE:
+	case RING_SAMPLE_FREE:
 		deliver_sample(attach, data);
 		break;
 	case RING_END:

@@ -36,12 +36,17 @@ struct attach_event {
 	uint32_t arena_id, context, thread_id, weight; /* weight: events that this one stands for */
 	bool is_free;
 };
-/* One byte-sampled allocation with its user stack (sampled mode). */
+/* One byte-sampled allocation with a copy of the stack (sampled mode), or its end without. */
 struct attach_sample {
 	uint64_t at_ns, addr, bytes, weight_bytes;
-	uint32_t arena_id, context, thread_id, depth;
+	uint32_t arena_id, context, thread_id;
 	bool is_free;
-	const uint64_t *stack; /* innermost first; valid during the call */
+	/* For unwind.h; valid during the call. NULL at the end of a block, and when the ring had no
+	 * room for a stack. */
+	const uint64_t *registers; /* UNWIND_REGISTERS of them */
+	uint64_t stack_addr;
+	const void *stack;
+	uint64_t stack_bytes;
 };
 enum attach_end { ATTACH_END_EXIT = 1, ATTACH_END_EXEC = 2 };
 
