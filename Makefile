@@ -31,7 +31,8 @@ LIB_SRC := lib/os.c lib/extent_tree.c lib/registry.c lib/probes.c lib/arena.c li
            lib/sample.c lib/walk.c lib/check.c lib/error.c lib/poison.c lib/inspect.c lib/tell.c lib/alloc.c lib/free.c lib/realloc.c lib/mmviz.c
 
 USER_COLLECT_SRC := user/collect/target.c user/collect/elf_notes.c user/collect/mapped_file.c user/collect/probe_file.c user/collect/maps.c user/collect/safe_text.c user/collect/attach.c user/collect/uprobe_multi.c user/collect/registry_reader.c user/collect/log_reader.c user/collect/walk.c user/collect/stop.c \
-                    user/collect/modules.c user/collect/debug_file.c user/collect/unit_index.c user/collect/demangle.c user/collect/perf_map.c user/collect/symbols.c user/collect/unwind.c
+                    user/collect/modules.c user/collect/debug_file.c user/collect/unit_index.c user/collect/demangle.c user/collect/perf_map.c user/collect/symbols.c user/collect/unwind.c \
+                    user/collect/stack_table.c user/collect/stacks.c
 USER_MODEL_SRC   := user/model/cell_pool.c user/model/totals.c user/model/block_table.c user/model/block_table_check.c user/model/walked.c \
                     user/model/pending.c user/model/event_queue.c user/model/apply.c \
                     user/model/replica.c user/model/compare.c user/model/timeline.c user/model/heap_map.c user/model/view.c
@@ -256,7 +257,7 @@ $(COLLECT_TESTS): $(B)/tests/%: tests/%.c tests/child.c $(COLLECT_OBJ) | $(ATTAC
 STACKS := $(B)/tests/stacks
 STACK_FLAGS := -O2 -g -fomit-frame-pointer
 HAVE_LUA := $(shell $(PKGCONFIG) --exists lua5.4 && echo lua5.4 || { $(PKGCONFIG) --exists lua && echo lua; })
-STACK_TARGETS := $(addprefix $(STACKS)/,target_pie target_static target_stripped target_frame_pointers target_frame_pointers_cfi target_clang target_unnamed library.so $(if $(HAVE_LUA),lua_host))
+STACK_TARGETS := $(addprefix $(STACKS)/,target_pie target_static target_stripped target_frame_pointers target_frame_pointers_cfi target_clang target_unnamed allocating library.so $(if $(HAVE_LUA),lua_host))
 $(STACKS)/target_pie: STACK_LINK = -pie -fPIE -DWITH_DLOPEN -Wl,-z,lazy
 $(STACKS)/target_static: STACK_LINK = -static -no-pie
 $(STACKS)/target_frame_pointers: STACK_LINK = -g0 -fno-exceptions -fno-rtti -fno-omit-frame-pointer -fno-asynchronous-unwind-tables
@@ -277,16 +278,23 @@ $(STACKS)/lua_host: tests/stacks/lua_host.c
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(STACK_FLAGS) $(shell $(PKGCONFIG) --cflags $(HAVE_LUA)) -o $@ $< $(shell $(PKGCONFIG) --libs $(HAVE_LUA))
 
+$(STACKS)/allocating: tests/stacks/allocating.cpp $(B)/libmmviz.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CXX) $(STACK_FLAGS) -Ilib/include -o $@ $^ -pthread
+
 STACK_TESTS := $(addprefix $(B)/tests/test_,unwind symbols)
 STACK_OBJ   := $(addprefix $(B)/user/collect/,maps.o safe_text.o mapped_file.o modules.o debug_file.o unit_index.o demangle.o perf_map.o symbols.o unwind.o)
 STACK_LIBS  := -lcmocka -ldw -lelf -liberty -lz
 $(STACK_TESTS): $(B)/tests/%: tests/%.c tests/child.c tests/stacks/stopped.c $(STACK_OBJ) | $(STACK_TARGETS)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(USER_CFLAGS) -Itests $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(STACK_LIBS)
+$(B)/tests/test_stacks: tests/test_stacks.c tests/child.c $(USER_COLLECT_SRC:%.c=$(B)/%.o) | $(STACK_TARGETS)
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(USER_CFLAGS) -Itests $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(STACK_LIBS) -lbpf -lm -pthread
 $(STACKS)/measure: tests/stacks/measure.c tests/child.c tests/stacks/stopped.c $(STACK_OBJ) | $(STACK_TARGETS)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(USER_CFLAGS) -Itests $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(STACK_LIBS)
-COLLECT_TESTS += $(STACK_TESTS)
+COLLECT_TESTS += $(STACK_TESTS) $(B)/tests/test_stacks
 .PHONY: test-collect measure-stacks
 measure-stacks: $(STACKS)/measure ## symbols and unwound stacks a second
 	$(Q)$<
