@@ -43,6 +43,14 @@ struct {
 	__uint(max_entries, 64 << 20);
 } ring SEC(".maps");
 
+/* By thread: the page behind its stack, which cannot be read. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, __u64);
+} stack_ends SEC(".maps");
+
 static __always_inline __u64 wakeup_flags(void)
 {
 	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= wakeup_bytes ? BPF_RB_FORCE_WAKEUP
@@ -158,15 +166,26 @@ static __always_inline void registers_fill(uint64_t *registers, const struct pt_
 	registers[16] = ctx->ip;
 }
 
-/* Where the stack ends is not known: a page is there as a whole or not at all. */
+/*
+ * Where the stack ends is not known: a page is there as a whole or not at all. To find out costs a
+ * page fault, which is more than the copies, so the end that was found is remembered.
+ */
 static __always_inline void stack_copy(struct ring_sample *record)
 {
+	__u32 thread = record->head.thread_id;
+	__u64 *known = bpf_map_lookup_elem(&stack_ends, &thread), end = known ? *known : 0;
+
 	for (int page = 0; page < RING_STACK_PAGES; page++) {
 		const __u64 offset = page * RING_PAGE_BYTES;
+		__u64 addr = record->stack_addr + offset;
 
-		if (bpf_copy_from_user(record->stack + offset, RING_PAGE_BYTES,
-				       (const void *)(record->stack_addr + offset)))
+		if (addr == end)
 			return;
+		if (bpf_copy_from_user(record->stack + offset, RING_PAGE_BYTES,
+				       (const void *)addr)) {
+			bpf_map_update_elem(&stack_ends, &thread, &addr, BPF_ANY);
+			return;
+		}
 		record->stack_bytes = offset + RING_PAGE_BYTES;
 	}
 }
