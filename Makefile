@@ -280,7 +280,7 @@ $(STACKS)/lua_host: tests/stacks/lua_host.c
 
 $(STACKS)/allocating: tests/stacks/allocating.cpp $(B)/libmmviz.a
 	@mkdir -p $(@D)
-	$(call say,LD,$@)$(CXX) $(STACK_FLAGS) -Ilib/include -o $@ $^ -pthread
+	$(call say,LD,$@)$(CXX) $(STACK_FLAGS) -Ilib/include $(LDFLAGS) -o $@ $^ -pthread
 
 STACK_TESTS := $(addprefix $(B)/tests/test_,unwind symbols)
 STACK_OBJ   := $(addprefix $(B)/user/collect/,maps.o safe_text.o mapped_file.o modules.o debug_file.o unit_index.o demangle.o perf_map.o symbols.o unwind.o)
