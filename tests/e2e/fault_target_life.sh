@@ -39,6 +39,7 @@ started_pids+=("$child")
 ! is_silent "$child" || fail "the child is silent: is it what we think?"
 before=$(cut -d' ' -f14 "/proc/$child/stat")
 verified "$target" 2 "with a child at work"
+verified "$child" 1 "the child itself"
 [ "$(cut -d' ' -f14 "/proc/$child/stat")" -gt "$before" ] || fail "the child does not work"
 echo "k 9" >&8 # the parent
 for _ in $(seq 100); do
