@@ -62,7 +62,7 @@ sqlite() {
 	has sqlite3 || return 0
 	cat >"$scratch/sql" <<-SQL
 		CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, v REAL, data BLOB);
-		WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c WHERE x<$(size 40000 600000))
+		WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c WHERE x<$(size 25000 600000))
 		INSERT INTO t SELECT x, 'name '||(x*7919%100003), x*0.5, zeroblob(x%600) FROM c;
 		CREATE INDEX ti ON t(name);
 		SELECT count(*), sum(length(data)), count(DISTINCT name) FROM t;
@@ -85,7 +85,7 @@ redis() {
 	local socket=$scratch/redis.socket client
 	preloaded redis-server --port 0 --unixsocket "$socket" --save '' --dir "$scratch" --enable-debug-command yes
 	wait_for 10 redis-cli -s "$socket" ping || fail "redis does not answer"
-	redis-benchmark -s "$socket" -n "$(size 30000 500000)" -r 100000 -d 100 -P 16 -t set,get,lpush,lpop,sadd,hset,zadd -q \
+	redis-benchmark -s "$socket" -n "$(size 12000 500000)" -r 100000 -d 100 -P 16 -t set,get,lpush,lpop,sadd,hset,zadd -q \
 		>"$scratch/client" 2>&1 &
 	client=$!
 	started_pids+=("$client")
@@ -140,7 +140,7 @@ compiler() {
 	has g++ || return 0
 	cat >"$scratch/heavy.cpp" <<-CPP
 		#include <map>
-		#include <regex>
+		$(size '' '#include <regex>')
 		#include <string>
 		#include <tuple>
 		#include <variant>
@@ -152,7 +152,7 @@ compiler() {
 		int main() {
 			auto all = make(std::make_integer_sequence<int, $(size 6 60)>{});
 			std::apply([](auto &...one) { ((one["a"].push_back(1)), ...); }, all);
-			return std::regex_match("aabc12", std::regex("a+b*(c|d)[0-9]+")) ? 0 : 1;
+			return $(size 0 'std::regex_match("aabc12", std::regex("a+b*(c|d)[0-9]+")) ? 0 : 1');
 		}
 	CPP
 	g++ -std=c++17 -O1 -S -o "$scratch/plain.s" "$scratch/heavy.cpp"
@@ -167,7 +167,9 @@ compiler() {
 
 for part in sqlite redis python git_on_a_repository compiler; do
 	echo "$part"
+	began=$SECONDS
 	"$part"
+	echo "  $((SECONDS - began)) s"
 done
 [ "$observed" -ge 15 ] || fail "only $observed rounds were compared"
 echo "ok $test_name: $observed rounds equal"

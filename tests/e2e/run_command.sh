@@ -50,14 +50,14 @@ WORLD
 chmod +x "$scratch/world"
 echo input >"$scratch/input"
 "$scratch/world" <"$scratch/input" >"$scratch/plain" || true
-run 0.7 -- "$scratch/world" <"$scratch/input"
+run 0.4 -- "$scratch/world" <"$scratch/input"
 cmp -s "$scratch/plain" "$scratch/out" || fail "a program differs: $(diff "$scratch/plain" "$scratch/out")"
 grep -q 'has ended with status 3' "$scratch/err" || fail "its status is not told: $(cat "$scratch/err")"
 export LD_PRELOAD="libm.so.6 libdl.so.2"
-run 0.7 -- bash -c 'echo "[$LD_PRELOAD]"'
+run 0.4 -- bash -c 'echo "[$LD_PRELOAD]"'
 unset LD_PRELOAD
 [ "$(cat "$scratch/out")" = "[libm.so.6 libdl.so.2]" ] || fail "another LD_PRELOAD became $(cat "$scratch/out")"
-run 0.7 -- bash -c 'kill -KILL $$'
+run 0.4 -- bash -c 'kill -KILL $$'
 grep -q 'was ended by signal 9' "$scratch/err" || fail "its end is not told: $(cat "$scratch/err")"
 
 echo "launchers and scripts"
@@ -65,7 +65,7 @@ printf '#!/usr/bin/env -S bash -e\necho "$0 $*"\n' >"$scratch/script"
 chmod +x "$scratch/script"
 for launcher in "" "env" "nice -n 1" "timeout 20" "setsid" "env -u HOME nice"; do
 	# shellcheck disable=SC2086
-	run 0.7 -- $launcher "$scratch/script" a b
+	run 0.4 -- $launcher "$scratch/script" a b
 	[ "$(cat "$scratch/out")" = "$scratch/script a b" ] || fail "$launcher: $(cat "$scratch/out")"
 	grep -Eq '^Attached to [0-9]+ \((bash|script)\)' "$scratch/err" || fail "$launcher: not the script is followed: $(cat "$scratch/err")"
 done
