@@ -211,8 +211,8 @@ static bool is_code_of(const char *base, uint64_t address)
 	return false;
 }
 
-/* Whether a word can be a return address. Takes no lock where the C library can tell without. */
-static bool is_code(const void *address)
+/* The C library's answer, without a lock where it can. */
+static bool is_loaded_code(const void *address)
 {
 #if __GLIBC_PREREQ(2, 35)
 	struct dl_find_object object;
@@ -224,6 +224,17 @@ static bool is_code(const void *address)
 
 	return dladdr(address, &info) && is_code_of(info.dli_fbase, (uint64_t)address);
 #endif
+}
+
+/* Of the object that this is linked into: a static program knows of no objects. */
+extern const char __executable_start[] __attribute__((weak, visibility("hidden")));
+extern const char etext[] __attribute__((weak, visibility("hidden")));
+
+/* Whether a word can be a return address. */
+static bool is_code(const void *address)
+{
+	return ((const char *)address >= __executable_start && (const char *)address < etext) ||
+	       is_loaded_code(address);
 }
 
 /* Where a free block was freed: its first bytes say so, if nobody wrote to it since. */
