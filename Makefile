@@ -27,7 +27,7 @@ BPF_CFLAGS  := -target bpf -O2 -g -Wall -Wextra -Wno-unused-parameter $(WERROR) 
 .SECONDARY:
 .PHONY: all deps demo test check bench fuzz install uninstall format clean help
 
-LIB_SRC := lib/os.c lib/extent_tree.c lib/registry.c lib/probes.c lib/arena.c lib/change.c lib/large.c lib/span.c lib/heap.c lib/log.c \
+LIB_SRC := lib/os.c lib/extent_tree.c lib/registry.c lib/probes.c lib/arena.c lib/change.c lib/large.c lib/purge.c lib/keeper.c lib/span.c lib/heap.c lib/log.c \
            lib/sample.c lib/walk.c lib/check.c lib/error.c lib/poison.c lib/inspect.c lib/tell.c lib/alloc.c lib/free.c lib/realloc.c lib/mmviz.c
 
 USER_COLLECT_SRC := user/collect/target.c user/collect/elf_notes.c user/collect/mapped_file.c user/collect/probe_file.c user/collect/maps.c user/collect/safe_text.c user/collect/attach.c user/collect/uprobe_multi.c user/collect/registry_reader.c user/collect/log_reader.c user/collect/walk.c user/collect/stop.c \
@@ -63,8 +63,8 @@ $(LIB_OBJ) $(PRELOAD_OBJ): $(B)/%.o: %.c
 
 $(B)/libmmviz.a: $(LIB_OBJ)
 	$(call say,AR,$@)rm -f $@; ar rcs $@ $^
-$(B)/libmmviz.so: $(LIB_OBJ)
-	$(call say,LD,$@)$(CC) -shared -Wl,-soname,libmmviz.so.1 -Wl,-z,defs,-z,nodelete $(LDFLAGS) -o $@ $^ -pthread
+$(B)/libmmviz.so: $(LIB_OBJ) lib/mmviz.map
+	$(call say,LD,$@)$(CC) -shared -Wl,-soname,libmmviz.so.1 -Wl,-z,defs,-z,nodelete $(LDFLAGS) -Wl,--version-script=lib/mmviz.map -o $@ $(LIB_OBJ) -pthread
 # malloc for programs that know nothing of mmviz. No builtins: its functions are what they would become. Its names
 # are bound to itself (-Bsymbolic), but for the C++ operators that a program may replace (preload.dynamic).
 $(PRELOAD_OBJ): LIB_CFLAGS += -fno-builtin -fsemantic-interposition

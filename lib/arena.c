@@ -17,6 +17,7 @@
 #include "os.h"
 #include "poison.h"
 #include "probes.h"
+#include "purge.h"
 
 #define CAPACITY_MIN_BYTES   (64u << 10)
 #define FLAGS		     (MMVIZ_SINGLE_THREADED | MMVIZ_HUGE_PAGES | MMVIZ_GUARD_BYTES)
@@ -36,8 +37,8 @@ static bool is_all_slow(const struct mmviz_arena *arena)
 	return arena->head.flags & MMVIZ_ARENA_GUARD_BYTES || poison_is_on();
 }
 
-static struct mmviz_span *span_take(struct mmviz_arena *arena, struct heap *heap,
-				    unsigned size_class, unsigned shape)
+struct mmviz_span *arena_span_take(struct mmviz_arena *arena, struct heap *heap,
+				   unsigned size_class, unsigned shape)
 {
 	unsigned fit = size_class >= arena->medium_class ? MMVIZ_FIT_MEDIUM : MMVIZ_FIT_SMALL;
 	struct span_kind kind = {size_class, shape, fit, 1u << arena->head.span_shift[fit]};
@@ -64,15 +65,13 @@ static struct mmviz_span *span_take(struct mmviz_arena *arena, struct heap *heap
 	return span;
 }
 
-struct mmviz_span *arena_span_take(struct mmviz_arena *arena, struct heap *heap,
-				   unsigned size_class, unsigned shape)
+/* All cells of a span that ends were idle; the next span here begins without. */
+static void forget_idle(struct mmviz_arena *arena, const struct mmviz_span *span)
 {
-	struct mmviz_span *span = span_take(arena, heap, size_class, shape);
+	uint64_t first = mmviz_live_word_index(heap_place(arena->spare, (void *)span->start_addr));
 
-	if (span)
-		return span;
-	large_flush(arena, heap);
-	return span_take(arena, heap, size_class, shape);
+	memset(arena->idle + first, 0,
+	       (size_t)span->units * (MMVIZ_UNIT_BYTES / MMVIZ_PLACE_BYTES / 8));
 }
 
 void arena_span_give(struct mmviz_arena *arena, struct heap *heap, struct mmviz_span *span)
@@ -80,6 +79,7 @@ void arena_span_give(struct mmviz_arena *arena, struct heap *heap, struct mmviz_
 	struct change change;
 
 	change_begin(&change, arena, heap);
+	forget_idle(arena, span);
 	for (uint32_t i = 0; i < heads_of(arena, span); i++)
 		span[i].owner_heap = 0, span[i].owner_and_magazine = 0;
 	change_give(&change, arena_unit(arena, (void *)span->start_addr), span->units);
@@ -99,19 +99,24 @@ static size_t align_up(size_t bytes, size_t alignment)
  * mmviz_arena. Offsets from their start.
  */
 struct books {
-	size_t heads_offset, live_offset, sampled_offset, extents_offset, bytes;
+	size_t dirty_offset, ages_offset, chunks_offset, heads_offset, live_offset, idle_offset,
+		sampled_offset, extents_offset, bytes;
 };
 
 static struct books books_of(const struct mmviz_arena_head *head)
 {
 	size_t units = head->capacity_bytes >> MMVIZ_UNIT_SHIFT;
-	struct books books = {.heads_offset = align_up(units, 64)};
+	size_t bits = (head->capacity_bytes >> MMVIZ_PLACE_SHIFT) / 8;
+	struct books books = {.dirty_offset = align_up(units, 64)};
 
+	books.ages_offset = books.dirty_offset + align_up(units, 64);
+	books.chunks_offset = books.ages_offset + align_up(units, 64);
+	books.heads_offset = align_up(books.chunks_offset + units / PURGE_CHUNK_UNITS + 1, 64);
 	books.live_offset =
 		books.heads_offset + mmviz_heads_count(head) * sizeof(struct mmviz_span);
-	books.sampled_offset = books.live_offset + (head->capacity_bytes >> MMVIZ_PLACE_SHIFT) / 8;
-	books.extents_offset =
-		books.sampled_offset + (head->capacity_bytes >> MMVIZ_PLACE_SHIFT) / 8;
+	books.idle_offset = books.live_offset + bits;
+	books.sampled_offset = books.idle_offset + bits;
+	books.extents_offset = books.sampled_offset + bits;
 	books.bytes = align_up(books.extents_offset + units * sizeof(struct extent_node),
 			       MMVIZ_UNIT_BYTES);
 	return books;
@@ -147,6 +152,7 @@ static void heap_init(struct heap *heap, struct mmviz_arena *arena, uint32_t id)
 	heap->small_shift = arena->head.span_shift[MMVIZ_FIT_SMALL];
 	heap->places = arena->head.capacity_bytes >> MMVIZ_PLACE_SHIFT;
 	heap->live = arena->live;
+	heap->idle = arena->idle;
 	heap->sampled = (uint64_t *)(arena->head.map_addr + books_of(&arena->head).sampled_offset);
 	heap->cell_max_bytes = is_all_slow(arena) ? 0 : arena->cell_max_bytes;
 	heap->log_events = MMVIZ_LOG_EVENTS;
@@ -188,7 +194,7 @@ static struct heap *heap_new(struct mmviz_arena *arena)
 	return heap;
 }
 
-struct heap *arena_heap_take(struct mmviz_arena *arena)
+static struct heap *pool_pop(struct mmviz_arena *arena)
 {
 	struct heap *heap;
 
@@ -197,6 +203,53 @@ struct heap *arena_heap_take(struct mmviz_arena *arena)
 	if (heap)
 		arena->pool = heap->pool_next;
 	arena_unlock(arena);
+	return heap;
+}
+
+static void pool_push(struct mmviz_arena *arena, struct heap *heap)
+{
+	arena_lock(arena);
+	heap->pool_next = arena->pool;
+	arena->pool = heap;
+	arena_unlock(arena);
+}
+
+/* Owned meanwhile, each of them: in the child of a fork a heap that is half flushed is nobody's. */
+static void flush_pool(struct mmviz_arena *arena)
+{
+	struct heap *flushed = NULL, *heap;
+
+	while ((heap = pool_pop(arena))) {
+		heap->log.thread_id = os_thread_id();
+		heap_flush(heap);
+		heap->pool_next = flushed;
+		flushed = heap;
+	}
+	while ((heap = flushed)) {
+		flushed = heap->pool_next;
+		heap->log.thread_id = 0;
+		pool_push(arena, heap);
+	}
+}
+
+void arena_flush(struct mmviz_arena *arena, struct heap *heap)
+{
+	if (heap)
+		heap_flush(heap);
+	flush_pool(arena);
+	large_flush(arena, heap ? heap : arena->spare);
+}
+
+struct heap *arena_heap_take(struct mmviz_arena *arena)
+{
+	struct heap *heap = pool_pop(arena);
+
+	if (!heap)
+		heap = heap_new(arena);
+	if (heap)
+		return heap;
+	arena_flush(arena, NULL);
+	heap = pool_pop(arena);
 	return heap ? heap : heap_new(arena);
 }
 
@@ -313,10 +366,15 @@ static struct mmviz_arena *arena_init(const struct mmviz_arena_head *head, uint3
 	arena->map = (uint8_t *)head->map_addr;
 	arena->heads = (struct mmviz_span *)arena->head.heads_addr;
 	arena->live = (uint64_t *)arena->head.live_addr;
+	arena->dirty = arena->map + books.dirty_offset;
+	arena->ages = arena->map + books.ages_offset;
+	arena->idle = (uint64_t *)(arena->map + books.idle_offset);
+	arena->chunks = arena->map + books.chunks_offset;
+	arena->tick = 1;
 	arena->medium_class =
 		span_class_of((size_t)1 << (head->span_shift[MMVIZ_FIT_SMALL] - 4)) + 1;
 	arena->cell_max_bytes = 1u << (head->span_shift[MMVIZ_FIT_MEDIUM] - 4);
-	arena->heap_units = heap_units(arena);
+	arena->heap_units = heap_layout(arena);
 	pthread_mutex_init(&arena->lock, NULL);
 	if (head->flags & MMVIZ_ARENA_OWN_MEMORY) /* mapped memory is zero, better not touched */
 		memset(arena->map, 0, books.extents_offset);
@@ -430,6 +488,8 @@ static void forget_blocks(struct mmviz_arena *arena)
 
 	memset(arena->live, 0,
 	       (arena->head.frontier_units << MMVIZ_UNIT_SHIFT) / MMVIZ_PLACE_BYTES / 8);
+	memset(arena->idle, 0,
+	       (arena->head.frontier_units << MMVIZ_UNIT_SHIFT) / MMVIZ_PLACE_BYTES / 8);
 	memset(arena->heads, 0, heads * sizeof(*arena->heads));
 }
 
@@ -437,7 +497,7 @@ static void forget_blocks(struct mmviz_arena *arena)
  * that a free of an old block is found out. */
 static void free_all_units(struct mmviz_arena *arena)
 {
-	uint32_t unit = 0, start;
+	uint32_t unit = 0, start, frontier = (uint32_t)arena->head.frontier_units;
 
 	extent_tree_init(&arena->extents, arena->extents.nodes);
 	while (unit < arena->units) {
@@ -450,6 +510,9 @@ static void free_all_units(struct mmviz_arena *arena)
 		if (unit > start) {
 			memset(arena->map + start, MMVIZ_UNIT_FREE, unit - start);
 			extent_tree_give(&arena->extents, start, unit - start);
+			if (start < frontier)
+				purge_note_free(arena, start,
+						(unit < frontier ? unit : frontier) - start);
 		}
 	}
 }
@@ -465,7 +528,7 @@ void mmviz_arena_reset(struct mmviz_arena *arena)
 	change_begin(&change, arena, heap ? heap : arena->spare);
 	for (heap = arena_heap_first(arena); heap; heap = heap_next(heap))
 		heap_clear(heap);
-	memset(arena->cached_runs, 0, sizeof(arena->cached_runs));
+	memset(arena->bins, 0, sizeof(arena->bins));
 	arena->cached_units = arena->large_units = 0;
 	forget_blocks(arena);
 	free_all_units(arena);

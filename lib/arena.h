@@ -3,7 +3,7 @@
  * arena.h - a reserved range of addresses, its units, and every structural change.
  *
  *	                            base
- *	| map | heads | live bits | sampled bits | extent nodes | struct mmviz_arena | heaps, spans, large blocks,
+ *	| map | ages | heads | live, idle, sampled bits | extent nodes | struct mmviz_arena | heaps, spans, large blocks,
  *free units
  *... |
  *
@@ -36,12 +36,18 @@ struct mmviz_arena {
 	uint32_t units, heap_units;
 	uint8_t *map;
 	struct mmviz_span *heads;
-	uint64_t *live; /* bits, by place */
+	uint64_t *live;			/* bits, by place */
+	uint64_t *idle;			/* bits, by place: cells that lie free in their span */
+	uint8_t *dirty, *ages, *chunks; /* purge.h: by unit, by unit, by huge page */
+	uint64_t dirty_units;		/* free ones whose pages were used */
+	uint8_t tick;			/* of the keeper */
 	struct extent_tree extents;
-	uint32_t cached_runs[MMVIZ_CLASSES]; /* large.c: first unit of the freed blocks of a class
-						of lengths */
-	uint64_t cached_units,
-		large_units; /* in cached_runs; in all large blocks, those included */
+	struct {
+		uint32_t newest, oldest;    /* first units of freed blocks; 0: none */
+	} bins[MMVIZ_CLASSES];		    /* large.c: by class of length */
+	uint64_t cached_units, large_units; /* in the bins; in all large blocks, those included */
+	/* Of a magazine's array behind its heap, in cells; each has one more, the 0 at its bottom. */
+	uint32_t magazine_offsets[HEAP_MAGAZINES + 1];
 	pthread_mutex_t lock;
 	struct heap *pool;  /* heaps whose thread has ended */
 	struct heap *spare; /* for threads that must free but cannot get a heap; used under the
@@ -105,6 +111,9 @@ struct heap *arena_heap_take(struct mmviz_arena *arena);
 /* A return told in the spare heap's log, by a thread that cannot get a heap of its own. */
 void arena_return_spare(struct mmviz_arena *arena, struct heap *owner, struct mmviz_header *header,
 			uint64_t word);
+/* Give back what no block lies in, before memory is said to be exhausted: of the calling thread's
+ * heap (NULL: it has none), of heaps whose thread has ended, and freed large blocks. */
+void arena_flush(struct mmviz_arena *arena, struct heap *heap);
 struct heap *arena_heap_by_id(const struct mmviz_arena *arena, uint32_t id); /* NULL: none */
 struct heap *arena_heap_first(const struct mmviz_arena *arena);
 

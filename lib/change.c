@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "keeper.h"
 #include "os.h"
+#include "purge.h"
 
 #define GROW_MIN_UNITS 64u
 #define GROW_MAX_UNITS (64u << (20 - MMVIZ_UNIT_SHIFT))
@@ -37,6 +39,7 @@ void change_end(struct change *change)
 	arena_unlock(arena);
 	if (change->heap != arena->spare)
 		log_flush(change->heap);
+	keeper_wake(arena);
 	if (has_grown && registry_here.semaphores.arena)
 		mmviz_probe_arena(arena->head.id, MMVIZ_ARENA_GROW, arena->head.name);
 }
@@ -84,6 +87,8 @@ uint32_t change_take(struct change *change, uint32_t units, uint32_t alignment, 
 		extent_tree_give(&arena->extents, unit, units);
 		return EXTENT_NONE;
 	}
+	if (unit != EXTENT_NONE)
+		purge_note_taken(arena, unit, units);
 	return unit;
 }
 
@@ -97,6 +102,7 @@ int change_take_at(struct change *change, uint32_t unit, uint32_t units)
 		extent_tree_give(&arena->extents, unit, units);
 		return -ENOMEM;
 	}
+	purge_note_taken(arena, unit, units);
 	return 0;
 }
 
@@ -129,5 +135,6 @@ void change_give(struct change *change, uint32_t unit, uint32_t units)
 	memset(change->arena->map + unit, MMVIZ_UNIT_FREE, units);
 	STEP();
 	extent_tree_give(&change->arena->extents, unit, units);
+	purge_note_free(change->arena, unit, units);
 	tell_units(change, unit, units, MMVIZ_UNIT_FREE, 0);
 }

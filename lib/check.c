@@ -61,6 +61,10 @@ static int check_cell(const struct mmviz_arena *arena, const struct mmviz_span *
 	bool is_live = arena_is_live(arena, header);
 	uint64_t word = header->word;
 
+	if (!is_live && span_header_is_gone(header)) {
+		++*cached;
+		return 0;
+	}
 	suspect = header + 1;
 	suspect_kind = MMVIZ_ERROR_CORRUPT_HEADER;
 	if (!mmviz_header_is_whole(header, (uint64_t)header))
@@ -89,28 +93,22 @@ static int check_cell(const struct mmviz_arena *arena, const struct mmviz_span *
 	return 0;
 }
 
-/* A span's free list: every link a cached cell of its own. Its length, or -EUCLEAN. */
-static int64_t check_free_list(const struct mmviz_arena *arena, const struct mmviz_span *span,
-			       uint32_t place)
+/* The idle bits of a span: each a cell that is not in use. How many, or -EUCLEAN. */
+static int64_t check_idle(const struct mmviz_arena *arena, const struct mmviz_span *span)
 {
-	int64_t length = 0, most = (int64_t)(arena->head.capacity_bytes >> MMVIZ_PLACE_SHIFT);
+	uint32_t first = heap_place(arena->spare, (void *)span->start_addr), idle = 0;
+	uint32_t places = span->units << (MMVIZ_UNIT_SHIFT - MMVIZ_PLACE_SHIFT);
 
-	for (; place && length <= most; length++) {
-		const struct mmviz_header *header =
-			(const struct mmviz_header *)(arena->head.base_addr +
-						      ((uint64_t)place << MMVIZ_PLACE_SHIFT));
+	for (uint32_t place = first; place < first + places; place++) {
+		const struct mmviz_header *header = heap_header(arena->spare, place);
 
-		if (error_of_block(arena, header + 1) != MMVIZ_ERROR_DOUBLE_FREE ||
-		    arena_is_live(arena, header))
-			return broken("free list leads to place %u, which is no cached cell",
-				      place);
-		if (heap_span(arena->spare, header + 1) != span)
-			return broken("free list of span %#llx leads to block %p of another span",
-				      (unsigned long long)span->start_addr,
-				      (const void *)(header + 1));
-		place = header->link;
+		if (!(arena->idle[mmviz_live_word_index(place)] & mmviz_live_bit(place)))
+			continue;
+		if (error_of_block(arena, header + 1) != MMVIZ_ERROR_DOUBLE_FREE)
+			return broken("place %u is idle, and no cached cell", place);
+		idle++;
 	}
-	return length > most ? broken("free list from place %u has a loop", place) : length;
+	return idle;
 }
 
 static int check_span(const struct mmviz_arena *arena, uint32_t unit, struct tally *tally)
@@ -150,11 +148,11 @@ static int check_span(const struct mmviz_arena *arena, uint32_t unit, struct tal
 	}
 	if (!arena_heap_by_id(arena, span->owner_heap))
 		return broken("unit %u: owner heap %u does not exist", unit, span->owner_heap);
-	listed = check_free_list(arena, span, span->free_place);
+	listed = check_idle(arena, span);
 	if (listed < 0)
 		return (int)listed;
 	if (listed != (int64_t)span->bump_cells - span->used_cells)
-		return broken("unit %u: %lld cells in the free list, %u used of %u", unit,
+		return broken("unit %u: %lld cells are idle, %u used of %u", unit,
 			      (long long)listed, span->used_cells, span->bump_cells);
 	tally->in_magazines += cached - listed;
 	return 0;
@@ -233,7 +231,7 @@ static int check_heap(const struct mmviz_arena *arena, const struct heap *heap, 
 	if (log->next < log->first || log->next - log->first > MMVIZ_LOG_SLOTS)
 		return broken("heap %u: log from %llu to %llu", heap->head.id,
 			      (unsigned long long)log->first, (unsigned long long)log->next);
-	tally->in_magazines -= heap->lost_cells + heap_freed_count(heap);
+	tally->in_magazines -= heap_freed_count(heap);
 	for (unsigned number = 0; number < HEAP_MAGAZINES; number++) {
 		int64_t cells = check_magazine(arena, heap, number);
 		uint32_t listed = heap->with_room[number];
@@ -255,7 +253,7 @@ static int check_bins(const struct mmviz_arena *arena, const struct tally *tally
 	uint64_t units = 0;
 
 	for (unsigned size_class = 0; size_class < MMVIZ_CLASSES; size_class++) {
-		uint32_t unit = arena->cached_runs[size_class];
+		uint32_t unit = arena->bins[size_class].newest;
 
 		while (unit && units <= arena->units) {
 			const struct mmviz_span *span = arena_unit_address(arena, unit);

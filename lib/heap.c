@@ -9,13 +9,16 @@
 #include "error.h"
 #include "log.h"
 #include "os.h"
+#include "purge.h"
 
+#define FRESH_BYTES    (16u << 10) /* of new cells made ready at once */
 #define SPANS_IN_CACHE 16u
 
 static const uint32_t nothing; /* the bottom of every magazine that is not opened yet */
 
 struct heap heap_none;
 
+static void collect(struct heap *heap);
 static void trim(struct heap *heap, unsigned number, uint32_t keep);
 
 struct heap *heap_next(const struct heap *heap)
@@ -33,7 +36,6 @@ void heap_clear(struct heap *heap)
 	memset(heap->freed, 0, sizeof(heap->freed));
 	heap->freed_mask = 0;
 	heap->spans = 0;
-	heap->lost_cells = 0;
 	heap->returned = 0;
 }
 
@@ -67,9 +69,7 @@ void heap_abandon(struct heap *heap)
 	heap->log.thread_id = 0;
 	if (heap == arena->spare)
 		return;
-	heap_settle(heap);
-	for (unsigned number = 0; number < HEAP_MAGAZINES; number++)
-		trim(heap, number, 0);
+	heap_flush(heap);
 	arena_lock(arena);
 	heap->pool_next = arena->pool;
 	arena->pool = heap;
@@ -126,12 +126,19 @@ static void list_remove(struct heap *heap, struct mmviz_span *span)
 	span->flags &= (uint8_t)~SPAN_LISTED;
 }
 
-/* A cell leaves the magazine for its span, which may then be listed, or empty and given back. */
-static void give_to_span(struct heap *heap, struct mmviz_header *header)
+/*
+ * A cell leaves the magazine for its span, which may then be listed, or empty and given back. The
+ * keeper may be borrowing bits of the same word (purge.c), so they change atomically.
+ */
+static void give_to_span(struct heap *heap, uint32_t place)
 {
-	struct mmviz_span *span = heap_span(heap, header + 1);
+	struct mmviz_span *span = heap_span(heap, heap_header(heap, place) + 1);
 
-	span_push(&span->free_place, header, heap_place(heap, header));
+	__atomic_fetch_or(&heap->idle[mmviz_live_word_index(place)], mmviz_live_bit(place),
+			  __ATOMIC_RELEASE);
+	purge_note_idle(heap->arena, place, span->cell_bytes);
+	if (place < span->idle_place)
+		span->idle_place = place;
 	span->used_cells--;
 	if (span->flags & SPAN_ACTIVE)
 		return;
@@ -150,7 +157,7 @@ static void give_to_span(struct heap *heap, struct mmviz_header *header)
  * How many cells a magazine holds back at most: a share of the arena's size, so that a few classes
  * cannot keep all of a small one; labelled and aligned blocks are rarer.
  */
-static uint32_t magazine_capacity(const struct mmviz_arena *arena, unsigned number)
+static uint32_t capacity_for(const struct mmviz_arena *arena, unsigned number)
 {
 	unsigned shape = number / MMVIZ_CLASSES, size_class = number % MMVIZ_CLASSES;
 	unsigned rarer = shape == MMVIZ_SHAPE_PLAIN ? 0 : 2;
@@ -165,27 +172,25 @@ static uint32_t magazine_capacity(const struct mmviz_arena *arena, unsigned numb
 	return cells < least ? least : cells;
 }
 
-/* Where a magazine's array begins behind the heap, in cells; each has one more, the 0 at its bottom. */
-static uint32_t magazine_offset(const struct mmviz_arena *arena, unsigned number)
+uint32_t heap_layout(struct mmviz_arena *arena)
 {
-	uint32_t offset = 0;
+	size_t bytes;
 
-	for (unsigned i = 0; i < number; i++)
-		offset += magazine_capacity(arena, i) + 1;
-	return offset;
+	for (unsigned number = 0; number < HEAP_MAGAZINES; number++)
+		arena->magazine_offsets[number + 1] =
+			arena->magazine_offsets[number] + capacity_for(arena, number) + 1;
+	bytes = sizeof(struct heap) + arena->magazine_offsets[HEAP_MAGAZINES] * sizeof(uint32_t);
+	return (uint32_t)((bytes + MMVIZ_UNIT_BYTES - 1) >> MMVIZ_UNIT_SHIFT);
 }
 
-uint32_t heap_units(const struct mmviz_arena *arena)
+static uint32_t magazine_capacity(const struct mmviz_arena *arena, unsigned number)
 {
-	size_t bytes =
-		sizeof(struct heap) + magazine_offset(arena, HEAP_MAGAZINES) * sizeof(uint32_t);
-
-	return (uint32_t)((bytes + MMVIZ_UNIT_BYTES - 1) >> MMVIZ_UNIT_SHIFT);
+	return arena->magazine_offsets[number + 1] - arena->magazine_offsets[number] - 1;
 }
 
 static uint32_t *magazine_bottom(const struct heap *heap, unsigned number)
 {
-	return (uint32_t *)(heap + 1) + magazine_offset(heap->arena, number);
+	return (uint32_t *)(heap + 1) + heap->arena->magazine_offsets[number];
 }
 
 static bool magazine_is_open(const struct magazine *magazine)
@@ -223,11 +228,8 @@ static void trim(struct heap *heap, unsigned number, uint32_t keep)
 
 	if (cells <= keep)
 		return;
-	for (uint32_t i = 0; i < cells - keep; i++) {
-		if (i + 8 < cells - keep)
-			__builtin_prefetch(heap_header(heap, first[i + 8]), 1);
-		give_to_span(heap, heap_header(heap, first[i]));
-	}
+	for (uint32_t i = 0; i < cells - keep; i++)
+		give_to_span(heap, first[i]);
 	memmove(first, first + cells - keep, keep * sizeof(*first));
 	magazine->top = first - 1 + keep;
 }
@@ -241,6 +243,33 @@ void heap_push_slow(struct heap *heap, unsigned number, uint32_t place)
 	else
 		magazine_open(heap, number);
 	*++magazine->top = place;
+}
+
+/* No cells come from this span any more; it goes where a span goes that is not active. */
+static void retire_active(struct heap *heap, unsigned number)
+{
+	struct mmviz_span *span;
+
+	if (!heap->active[number])
+		return;
+	span = head_at(heap, heap->active[number] - 1);
+	heap->active[number] = 0;
+	span->flags &= (uint8_t)~SPAN_ACTIVE;
+	if (!span->used_cells)
+		arena_span_give(heap->arena, heap, span);
+	else if (span->used_cells < span->cells)
+		list_push(heap, span);
+}
+
+void heap_flush(struct heap *heap)
+{
+	heap_settle(heap);
+	if (__atomic_load_n(&heap->returned, __ATOMIC_RELAXED))
+		collect(heap);
+	for (unsigned number = 0; number < HEAP_MAGAZINES; number++) {
+		trim(heap, number, 0);
+		retire_active(heap, number);
+	}
 }
 
 /* ------------------------------------------------------------------ what was freed last */
@@ -373,41 +402,42 @@ static struct mmviz_header *take_from_magazine(struct heap *heap, unsigned numbe
 	if (!*magazine->top)
 		return NULL;
 	magazine->top--;
-	if (!span_header_is_whole(header))
+	if (!span_header_is_whole(header) && !span_header_is_gone(header))
 		error_report(heap->arena, MMVIZ_ERROR_CORRUPT_HEADER, header + 1, NULL);
 	return header;
 }
 
-/* Whether a span's free list may lead here. */
-static bool is_cell(const struct heap *heap, uint32_t place)
+/* The lowest idle cells of one word of bits, at most `most`, go onto the magazine. How many. */
+static uint32_t take_idle(struct heap *heap, unsigned number, uint32_t word, uint32_t most)
 {
-	return place && place < heap->readable_places &&
-	       span_header_is_whole(heap_header(heap, place));
+	struct magazine *magazine = &heap->magazines[number];
+	uint64_t there = __atomic_load_n(&heap->idle[word], __ATOMIC_RELAXED), left = there, got;
+	uint32_t cells = 0;
+
+	if (!there)
+		return 0;
+	for (uint32_t i = 0; i < most && left; i++)
+		left &= left - 1;
+	/* Acquire: pairs with the keeper's release when it returns bits; its pages are gone. */
+	got = __atomic_fetch_and(&heap->idle[word], ~(there & ~left), __ATOMIC_ACQUIRE);
+	for (got &= there & ~left; got; got &= got - 1, cells++)
+		*++magazine->top = word * 64 + (uint32_t)__builtin_ctzl(got);
+	return cells;
 }
 
-/*
- * Cells of the active span's free list go onto the magazine. A link that leads nowhere: a header was
- * written to after its free; the cells that hang on it cannot be found any more and are given up,
- * and stay counted as used.
- */
-static void refill_from_list(struct heap *heap, struct mmviz_span *span, unsigned number,
+/* Idle cells of the active span go onto its magazine, those of low addresses first. */
+static bool refill_from_idle(struct heap *heap, struct mmviz_span *span, unsigned number,
 			     uint32_t most)
 {
-	for (; most && span->free_place; most--) {
-		struct mmviz_header *header = heap_header(heap, span->free_place);
+	uint32_t first = heap_place(heap, (void *)span->start_addr), taken = 0;
+	uint32_t end = first + (span->units << (MMVIZ_UNIT_SHIFT - MMVIZ_PLACE_SHIFT)), place;
 
-		if (!is_cell(heap, span->free_place)) {
-			heap->lost_cells += span->bump_cells - span->used_cells;
-			span->used_cells = span->bump_cells;
-			span->free_place = 0;
-			error_report(heap->arena, MMVIZ_ERROR_CORRUPT_HEADER, header + 1, NULL);
-			return;
-		}
-		*++heap->magazines[number].top = span->free_place;
-		span->free_place = header->link;
-		span->used_cells++;
-		__builtin_prefetch(heap_header(heap, span->free_place), 1);
-	}
+	place = span->idle_place < first ? first : span->idle_place & ~63u;
+	for (; place < end && taken < most; place += 64)
+		taken += take_idle(heap, number, place / 64, most - taken);
+	span->idle_place = taken < most ? end : place - 64;
+	span->used_cells += taken;
+	return taken;
 }
 
 /* Cells never used, lowest on top, with headers that say so. */
@@ -428,7 +458,7 @@ static void refill_from_bump(struct heap *heap, struct mmviz_span *span, unsigne
 	span->bump_cells += cells;
 }
 
-/* Half a magazine of freed cells, or a page of new ones. False: the active span has none. */
+/* Half a magazine of freed cells, or some pages of new ones (one, while the heap is small). False: the active span has none. */
 static bool refill_from_active(struct heap *heap, unsigned number)
 {
 	struct mmviz_span *span =
@@ -437,11 +467,9 @@ static bool refill_from_active(struct heap *heap, unsigned number)
 
 	if (!span)
 		return false;
-	if (span->free_place) {
-		refill_from_list(heap, span, number, most);
+	if (span->used_cells < span->bump_cells && refill_from_idle(heap, span, number, most))
 		return true;
-	}
-	page = MMVIZ_UNIT_BYTES / span->cell_bytes;
+	page = (heap->freed_mask ? FRESH_BYTES : MMVIZ_UNIT_BYTES) / span->cell_bytes;
 	fresh = span->cells - span->bump_cells;
 	if (fresh > most)
 		fresh = most;
@@ -467,8 +495,7 @@ static int next_active(struct heap *heap, unsigned number)
 	if (++heap->spans > SPANS_IN_CACHE)
 		heap->freed_mask = HEAP_FREED - 1;
 	heap->readable_places = (uint32_t)(arena_readable_bytes(heap->arena) >> MMVIZ_PLACE_SHIFT);
-	if (heap->active[number])
-		head_at(heap, heap->active[number] - 1)->flags &= (uint8_t)~SPAN_ACTIVE;
+	retire_active(heap, number);
 	span->flags |= SPAN_ACTIVE;
 	heap->active[number] = head_number(heap, span) + 1;
 	return 0;
@@ -476,7 +503,7 @@ static int next_active(struct heap *heap, unsigned number)
 
 struct mmviz_header *heap_take_slow(struct heap *heap, unsigned number)
 {
-	bool is_settled = false;
+	bool is_flushed = false;
 	struct mmviz_header *header;
 
 	if (!magazine_is_open(&heap->magazines[number]))
@@ -488,10 +515,10 @@ struct mmviz_header *heap_take_slow(struct heap *heap, unsigned number)
 	header = take_from_magazine(heap, number);
 	while (!header) {
 		if (!refill_from_active(heap, number) && next_active(heap, number)) {
-			if (is_settled)
+			if (is_flushed)
 				return NULL;
-			heap_settle(heap); /* the last cells may be among them */
-			is_settled = true;
+			arena_flush(heap->arena, heap);
+			is_flushed = true;
 		}
 		header = take_from_magazine(heap, number);
 	}

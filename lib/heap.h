@@ -59,17 +59,18 @@ struct heap {
 	struct freed freed[HEAP_FREED];
 	int64_t sample_countdown_bytes; /* to the next sample */
 	struct mmviz_arena *arena;
+	uint64_t *idle;		  /* the arena's idle bits */
 	uint64_t *sampled;	  /* blocks that `sample` told of and `sample_free` must tell of */
 	uint32_t log_events;	  /* hand over at this many */
 	uint32_t readable_places; /* all cells of this heap lie below */
 	struct magazine magazines[HEAP_MAGAZINES]; /* by shape * MMVIZ_CLASSES + class */
 	/* Spans by the numbers of their heads + 1; 0: none. */
 	uint32_t active[HEAP_MAGAZINES];    /* cells never used come from here */
-	uint32_t with_room[HEAP_MAGAZINES]; /* first of those with a free list */
+	uint32_t with_room[HEAP_MAGAZINES]; /* first of those with idle cells */
 	const void *site_pcs[HEAP_SITES];
 	uint32_t site_ids[HEAP_SITES];
-	uint32_t spans;		/* taken into use so far */
-	int64_t lost_cells;	/* given up after a write into a freed header; counted as used */
+	uint32_t spans; /* taken into use so far */
+
 	uint64_t random;	/* state of the sampler's generator */
 	struct heap *pool_next; /* by the arena's lock, while nobody owns the heap */
 	bool is_forked;		/* in a child: its thread does not exist here; never adopted */
@@ -80,8 +81,8 @@ struct heap {
 	alignas(64) struct mmviz_log log;
 };
 
-/* How many units a heap of this arena takes. */
-uint32_t heap_units(const struct mmviz_arena *arena);
+/* Where the magazines' arrays of this arena's heaps lie. Returns how many units a heap takes. */
+uint32_t heap_layout(struct mmviz_arena *arena);
 
 /* The calling thread's heap of this arena, made, adopted from the pool or looked up. NULL with
  * errno. */
@@ -101,6 +102,8 @@ struct mmviz_header *heap_take_slow(struct heap *heap, unsigned magazine);
 void heap_settle(struct heap *heap);
 /* The same for the calling thread's heap of this arena, if it has one: before anybody looks. */
 void heap_settle_mine(const struct mmviz_arena *arena);
+/* Give everything back that holds no block: what others returned, magazines, empty spans. */
+void heap_flush(struct heap *heap);
 /* No block waited after all, or its header is broken: then tell of it first. */
 void heap_settle_broken(struct heap *heap, uint64_t what, const void *site);
 /* Put a cell onto its magazine, which is full or was never opened. */
@@ -172,6 +175,7 @@ static inline struct mmviz_header *heap_take(struct heap *heap, unsigned number)
 	if (unlikely(!span_header_is_whole(header)))
 		return NULL;
 	magazine->top--;
+	__builtin_prefetch(heap_header(heap, *magazine->top), 1); /* the next one to go */
 	return header;
 }
 

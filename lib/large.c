@@ -6,11 +6,9 @@
 #include <string.h>
 
 #include "change.h"
-#include "os.h"
 #include "poison.h"
+#include "purge.h"
 
-#define PURGE_UNITS                                                                                \
-	((1u << 20) >> MMVIZ_UNIT_SHIFT) /* runs of a MiB go back to the system at once */
 #define CACHE_UNITS ((16u << 20) >> MMVIZ_UNIT_SHIFT) /* what the bins may hold in any case */
 #define ROUNDED_UNITS_MIN                                                                          \
 	((4u << 20) >> MMVIZ_UNIT_SHIFT) /* smaller arenas have no room to round up */
@@ -102,33 +100,56 @@ static uint32_t rounded_units(const struct mmviz_arena *arena, uint32_t units)
 /* Put a freed block into its bin; false: it has none, or the bins hold enough. */
 static bool bin_push(struct mmviz_arena *arena, struct mmviz_span *span)
 {
-	uint32_t *first;
+	uint32_t unit = arena_unit(arena, span), newest;
+	unsigned size_class;
 
 	if (rounded_units(arena, span->units) != span->units ||
 	    !has_run_class(arena, span->units) ||
 	    arena->cached_units + span->units > arena->large_units / 8 + CACHE_UNITS)
 		return false;
-	first = &arena->cached_runs[run_class(span->units)];
+	size_class = run_class(span->units);
+	newest = arena->bins[size_class].newest;
 	span->used_cells = 0;
-	span->next_unit = *first;
-	*first = arena_unit(arena, span);
+	span->freed_tick = arena->tick;
+	span->next_unit = newest;
+	span->prev_unit = 0;
+	if (newest)
+		((struct mmviz_span *)arena_unit_address(arena, newest))->prev_unit = unit;
+	else
+		arena->bins[size_class].oldest = unit;
+	arena->bins[size_class].newest = unit;
 	arena->cached_units += span->units;
 	return true;
+}
+
+static void bin_remove(struct mmviz_arena *arena, const struct mmviz_span *span)
+{
+	unsigned size_class = run_class(span->units);
+
+	if (span->prev_unit)
+		((struct mmviz_span *)arena_unit_address(arena, span->prev_unit))->next_unit =
+			span->next_unit;
+	else
+		arena->bins[size_class].newest = span->next_unit;
+	if (span->next_unit)
+		((struct mmviz_span *)arena_unit_address(arena, span->next_unit))->prev_unit =
+			span->prev_unit;
+	else
+		arena->bins[size_class].oldest = span->prev_unit;
+	arena->cached_units -= span->units;
 }
 
 /* A freed block of this many (rounded) units, or EXTENT_NONE. */
 static uint32_t bin_pop(struct mmviz_arena *arena, uint32_t units)
 {
-	uint32_t *first, unit;
+	uint32_t unit;
 
 	if (!has_run_class(arena, units) || rounded_units(arena, units) != units)
 		return EXTENT_NONE;
-	first = &arena->cached_runs[run_class(units)];
-	unit = *first;
+	unit = arena->bins[run_class(units)].newest;
 	if (!unit)
 		return EXTENT_NONE;
-	*first = ((const struct mmviz_span *)arena_unit_address(arena, unit))->next_unit;
-	arena->cached_units -= units;
+	bin_remove(arena, arena_unit_address(arena, unit));
 	return unit;
 }
 
@@ -138,34 +159,53 @@ static void give_run(struct change *change, const struct mmviz_span *span)
 
 	change->arena->large_units -= units;
 	change_give(change, unit, units);
-	if (units >= PURGE_UNITS && !(change->arena->head.flags & MMVIZ_ARENA_OWN_MEMORY))
-		os_purge(arena_unit_address(change->arena, unit),
-			 (size_t)units << MMVIZ_UNIT_SHIFT);
 }
 
-/* Any freed block, out of its bin; EXTENT_NONE: the bins are empty. */
-static uint32_t bin_pop_any(struct mmviz_arena *arena)
+/* A freed block that has waited for `ticks` ticks, out of its bin; NULL: there is none. */
+static struct mmviz_span *bin_pop_stale(struct mmviz_arena *arena, unsigned ticks)
 {
-	for (unsigned size_class = 0; size_class < MMVIZ_CLASSES; size_class++)
-		if (arena->cached_runs[size_class])
-			return bin_pop(arena, mmviz_class_payload_bytes(size_class) / 16);
-	return EXTENT_NONE;
+	for (unsigned size_class = 0; size_class < MMVIZ_CLASSES; size_class++) {
+		uint32_t oldest = arena->bins[size_class].oldest;
+		struct mmviz_span *span = arena_unit_address(arena, oldest);
+
+		if (!oldest || purge_age(arena, (uint8_t)span->freed_tick) < ticks)
+			continue;
+		bin_remove(arena, span);
+		return span;
+	}
+	return NULL;
+}
+
+/* Empty the bins of what has waited for `ticks` ticks, told in the log of `heap`. */
+static void flush(struct mmviz_arena *arena, struct heap *heap, unsigned ticks)
+{
+	const struct mmviz_span *span;
+	struct change change;
+	uint32_t unit, units;
+
+	for (;;) {
+		change_begin(&change, arena, heap);
+		span = bin_pop_stale(arena, ticks);
+		if (!span)
+			break;
+		unit = arena_unit(arena, span);
+		units = span->units;
+		give_run(&change, span);
+		if (ticks)
+			purge_note_stale(arena, unit, units);
+		change_end(&change);
+	}
+	change_cancel(&change);
 }
 
 void large_flush(struct mmviz_arena *arena, struct heap *heap)
 {
-	struct change change;
-	uint32_t unit;
+	flush(arena, heap, 0);
+}
 
-	for (;;) {
-		change_begin(&change, arena, heap);
-		unit = bin_pop_any(arena);
-		if (unit == EXTENT_NONE)
-			break;
-		give_run(&change, arena_unit_address(arena, unit));
-		change_end(&change);
-	}
-	change_cancel(&change);
+void large_expire(struct mmviz_arena *arena, unsigned ticks)
+{
+	flush(arena, arena->spare, ticks);
 }
 
 /* ------------------------------------------------------------------ take, give, resize */
@@ -225,7 +265,7 @@ struct mmviz_header *large_take(struct mmviz_arena *arena, struct heap *heap,
 	header = take(arena, heap, request, rounded_units(arena, (uint32_t)wanted));
 	if (header)
 		return header;
-	large_flush(arena, heap);
+	arena_flush(arena, heap);
 	return take(arena, heap, request, (uint32_t)wanted);
 }
 

@@ -35,5 +35,7 @@ int large_resize(struct mmviz_arena *arena, struct heap *heap, struct mmviz_head
 		 size_t bytes, uint32_t context, size_t extra_bytes);
 /* Everything in the bins back to the tree: memory is short. */
 void large_flush(struct mmviz_arena *arena, struct heap *heap);
+/* Those that have waited there for `ticks` ticks of the keeper, told in the spare heap's log. */
+void large_expire(struct mmviz_arena *arena, unsigned ticks);
 
 #endif

@@ -25,6 +25,7 @@
 #include "large.h"
 #include "os.h"
 #include "preload_family.h"
+#include "purge.h"
 
 #define noinline __attribute__((noinline))
 #define SITE	 __builtin_return_address(0)
@@ -327,8 +328,8 @@ EXPORT int malloc_trim(size_t pad)
 	for (unsigned number = 0; (arena = preload_arena(number)); number++) {
 		struct heap *heap = heap_of_thread(arena);
 
-		has_released |= arena->cached_units != 0;
 		large_flush(arena, heap ? heap : arena->spare);
+		has_released |= purge_arena(arena);
 	}
 	errno = saved;
 	return has_released;

@@ -15,6 +15,7 @@
 
 #include "arena.h"
 #include "heap.h"
+#include "keeper.h"
 #include "os.h"
 #include "probes.h"
 
@@ -27,6 +28,7 @@ extern struct mmviz_registry mmviz_registry
 	__attribute__((alias("registry_here"), visibility("default")));
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static __thread bool lock_is_mine;
 
 static pthread_once_t thread_once = PTHREAD_ONCE_INIT;
 static void make_thread_key(void);
@@ -36,11 +38,18 @@ void registry_lock(void)
 {
 	pthread_once(&thread_once, make_thread_key);
 	pthread_mutex_lock(&lock);
+	lock_is_mine = true;
 }
 
 void registry_unlock(void)
 {
+	lock_is_mine = false;
 	pthread_mutex_unlock(&lock);
+}
+
+bool registry_is_locked_here(void)
+{
+	return lock_is_mine;
 }
 
 /* ------------------------------------------------------------------ arenas */
@@ -171,6 +180,7 @@ static void thread_leave(void *argument)
 	registry_lock();
 	retire(record);
 	registry_unlock();
+	keeper_wake_all(); /* what this thread kept may be free now */
 }
 
 /* Threads that came back after they had left, and are gone by now. Caller locks. */
@@ -220,6 +230,7 @@ static void fork_child(void)
 	if (late_records)
 		mine->late_thread_id = os_thread_id();
 	spare_records = NULL;
+	keeper_forked();
 	for (unsigned slot = 0; slot < MMVIZ_ARENAS_MAX; slot++)
 		if (registry_arena_at(slot))
 			heap_all_forked(registry_arena_at(slot), heap_mine(slot));

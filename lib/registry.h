@@ -11,6 +11,7 @@
 #ifndef MMVIZ_LIB_REGISTRY_H
 #define MMVIZ_LIB_REGISTRY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <mmviz/abi.h>
@@ -23,6 +24,7 @@ extern struct mmviz_registry registry_here __attribute__((visibility("hidden")))
 
 void registry_lock(void);
 void registry_unlock(void);
+bool registry_is_locked_here(void); /* by the calling thread */
 
 /* ------------------------------------------------------------------ arenas */
 

@@ -8,10 +8,12 @@
  *
  * A span belongs to one heap; only that heap's thread takes and gives cells. A freed cell's header
  * stays as it was, so that its check word finds a stray write before the cell is used again; the
- * first word of its payload tells the call that freed it. It lies in its heap's magazine or in the
- * span's own free list, linked by the places of headers (0 ends).
+ * first word of its payload tells the call that freed it. It lies in its heap's magazine, or is idle
+ * in its span: a bit for each place of the arena says so, and no cell's memory is touched to give it
+ * or to find it. A page all of whose cells are idle may be let go (purge.h), headers and all, which
+ * then read as 0.
  *
- *	bump_cells == used_cells + length of the span's free list
+ *	bump_cells == used_cells + idle cells
  *	used_cells == live + returned + those in the heap's magazine
  */
 #ifndef MMVIZ_LIB_SPAN_H
@@ -57,18 +59,17 @@ static inline size_t span_usable_bytes(const struct mmviz_span *span)
 	       MMVIZ_HEADER_BYTES;
 }
 
-/* Push a cell onto the free list whose top is *top_place. */
-static inline void span_push(uint32_t *top_place, struct mmviz_header *header, uint32_t place)
-{
-	header->link = *top_place;
-	*top_place = place;
-}
-
 /* Whether a header is as it was when its block was born. (A returned one is not: its check word is
  * that of life LIVE, and the hash is injective in the lowest bits.) */
 static inline bool span_header_is_whole(const struct mmviz_header *header)
 {
 	return header->check == mmviz_check_word((uint64_t)header, header->word);
+}
+
+/* Whether an idle cell's page was let go since it was freed. */
+static inline bool span_header_is_gone(const struct mmviz_header *header)
+{
+	return !header->word && !header->check;
 }
 
 /* Make the header of a free cell whole: it tells of a block of no bytes. */

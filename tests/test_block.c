@@ -77,9 +77,14 @@ static void assert_all_is_given_back(void)
 {
 	assert_whole(now.arena);
 	assert_int_equal(arena_stats(now.arena).live_blocks, 0);
-	if (getenv("PENDING"))
-		assert_int_equal(arena_largest_block(now.arena), now.largest);
+	assert_int_equal(arena_largest_block(now.arena), now.largest);
 	assert_whole(now.arena);
+}
+
+/* Spans of a few sizes are all that there is room for. */
+static bool is_tiny(void)
+{
+	return now.kind->capacity_bytes < (256u << 10);
 }
 
 /* ------------------------------------------------------------------ by the oracle */
@@ -134,8 +139,7 @@ static void test_every_class_border_in_every_way(void **state)
 			born_in_every_way(
 				ops, mmviz_class_payload_bytes(class) + (size_t)(delta + 1) - 1,
 				turn++);
-	if (getenv("PENDING"))
-		assert_true(ops_counts(ops).given > (now.largest < (512u << 10) ? 300 : 900));
+	assert_true(ops_counts(ops).given > (now.largest < (512u << 10) ? 300 : 900));
 	finish(ops);
 }
 
@@ -187,8 +191,8 @@ static void test_realloc_from_every_size_to_every_other(void **state)
 		carry_out(ops, &birth);
 		carry_out(ops, &again);
 	}
-	assert_true(ops_counts(ops).in_place > 100);
-	assert_true(ops_counts(ops).moved > 100);
+	assert_true(ops_counts(ops).in_place > (is_tiny() ? 20 : 100));
+	assert_true(ops_counts(ops).moved > (is_tiny() ? 20 : 100));
 	finish(ops);
 }
 
@@ -226,7 +230,7 @@ static void test_sizes_up_to_the_capacity(void **state)
 	assert_true(overhead <= (160u << 10) + now.kind->capacity_bytes / 16);
 	for (size_t parts = 1; parts <= 8; parts++)
 		for (size_t less = 0; less < 3; less++) {
-			size_t bytes = now.largest / parts - less * 1500;
+			size_t bytes = now.largest / parts - less * 150;
 
 			carry_out(ops, &(struct op){.kind = OP_ALLOC, .bytes = bytes});
 			carry_out(ops, &(struct op){.kind = OP_FREE});
@@ -351,7 +355,7 @@ static void test_calloc_clears_what_was_dirty(void **state)
 		assert_zero(clean, bytes);
 		mmviz_free(now.arena, clean);
 	}
-	assert_true(reused > 20);
+	assert_true(reused > (is_tiny() ? 5 : 20));
 	assert_all_is_given_back();
 }
 
@@ -369,7 +373,7 @@ static void test_calloc_clears_a_dirty_arena(void **state)
 			mmviz_arena_reset(now.arena);
 		else
 			mmviz_free(now.arena, all);
-		for (size_t size = 1; size < bytes / 8; size += size / 2 + 1) {
+		for (size_t size = 1; size < bytes / (is_tiny() ? 400 : 8); size += size / 2 + 1) {
 			clean = mmviz_calloc(now.arena, 1, size, 0);
 			assert_non_null(clean);
 			assert_zero(clean, size);
@@ -422,7 +426,7 @@ int main(void)
 	static struct CMUnitTest tests[KINDS * PROMISES];
 	static char names[KINDS * PROMISES][100];
 
-	for (size_t i = getenv("PENDING") ? 0 : PROMISES; i < KINDS * PROMISES; i++) {
+	for (size_t i = 0; i < KINDS * PROMISES; i++) {
 		const struct kind *kind = &kinds[i / PROMISES];
 
 		snprintf(names[i], sizeof(names[i]), "%s: %s", kind->name,

@@ -499,8 +499,7 @@ static void fill_together(size_t capacity_bytes, size_t first_bytes, size_t more
 	}
 	for (int i = 0; i < FILLERS; i++)
 		pthread_join(fillers[i].thread, NULL);
-	if (getenv("PENDING"))
-		assert_int_equal(arena_largest_block(tight), largest);
+	assert_int_equal(arena_largest_block(tight), largest);
 	if (mmviz_arena_check(tight))
 		fail_msg("%s", mmviz_check_message());
 	mmviz_arena_destroy(tight);

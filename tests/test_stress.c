@@ -197,7 +197,8 @@ static void test_eight_threads_mixed_sizes(void **state)
 	assert_true(operations >= wanted);
 	assert_true(posted > operations / 30); /* a tenth of the frees is a twentieth of all */
 	assert_int_equal(refused, 0);
-	ms = ms_until_resident_below(peak / 10);
+	/* All that stays is what the eight magazines of every class hold ready. */
+	ms = ms_until_resident_below(peak / 5);
 	printf("%llu operations, %llu blocks freed by others; committed %zu MiB, resident %zu MiB "
 	       "after %d ms\n",
 	       (unsigned long long)operations, (unsigned long long)posted, peak >> 20,
@@ -206,16 +207,14 @@ static void test_eight_threads_mixed_sizes(void **state)
 	for (uint32_t i = 0; i < THREADS; i++)
 		pthread_join(office.clerks[i].thread, NULL);
 	assert_whole(office.arena);
-	if (getenv("PENDING"))
-		assert_true(ms >= 0);
+	assert_true(ms >= 0);
 	ms = ms_until_resident_below(peak / 50);
 	printf("the threads have ended: resident %zu KiB after %d ms\n",
 	       arena_resident_bytes(office.arena) >> 10, ms);
-	if (getenv("PENDING"))
-		assert_true(ms >= 0);
+	assert_true(ms >= 0);
 	assert_whole(office.arena);
-	if (getenv("PENDING"))
-		assert_true(arena_largest_block(office.arena) > CAPACITY_BYTES - (1u << 20));
+	/* In one piece, but for the heaps, which stay where the threads began. */
+	assert_true(arena_largest_block(office.arena) > CAPACITY_BYTES / 8 * 7);
 	mmviz_arena_destroy(office.arena);
 }
 

@@ -78,7 +78,7 @@ looked_at "deleted program"
 
 echo "  and a collector in the same pid namespace"
 unshare -p -f --mount-proc bash -c "'$BUILD/server_sim' --rate 100k 2>/dev/null >/dev/null & sleep 0.3
-	'$mm' verify -p \$! --rounds 1 && '$mm' -p \$! -d 0.4 --listen 127.0.0.1:0 & sleep 0.7; kill -KILL %1; wait %2" >"$scratch/out" 2>&1 ||
+	'$mm' verify -p \$! --rounds 1 && '$mm' -p \$! -d 0.4 --listen 127.0.0.1:0 & collector=\$!; sleep 0.7; kill -KILL %1; wait \$collector" >"$scratch/out" 2>&1 ||
 	fail "a collector inside: $(cat "$scratch/out")"
 grep -q ': equal' "$scratch/out" && grep -q 'Detached\|ended by signal 9' "$scratch/out" || fail "a collector inside: $(cat "$scratch/out")"
 echo "ok $test_name"

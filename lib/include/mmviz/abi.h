@@ -212,10 +212,10 @@ struct mmviz_span {
 	uint8_t shape;		     /* 25 enum mmviz_shape */
 	uint8_t fit;		     /* 26 enum mmviz_fit */
 	uint8_t flags;		     /* 27 the owner's */
-	uint32_t free_place;	     /* 28 the owner's: its free list's first header; 0: none */
+	uint32_t idle_place;	     /* 28 the owner's: no cell below is idle */
 	uint32_t used_cells;	     /* 32 the owner's: live, returned, or in its heap's magazine */
 	uint32_t next_unit, prev_unit; /* 36 the owner's list of spans with room */
-	uint32_t reserved;	       /* 44 */
+	uint32_t freed_tick;	       /* 44 the owner's: when a large block came into its bin */
 	uint64_t start_addr;	       /* 48 of the span */
 	/* 56 the owner's: its heap's id, or 0 if a free must look closer; << 32: which of its
 	   heap's magazines serves the span */

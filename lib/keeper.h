@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * keeper.h - the thread that gives memory back while the program does something else.
+ *
+ * Made when there is something to do, gone three seconds after there was; its signals are blocked.
+ * Four times a second it takes what has been free for three ticks to the system, in short steps under
+ * the locks, and makes huge pages of full memory. Where no thread can be made, memory stays until
+ * the arena is destroyed. A child of fork has none until it needs one.
+ */
+#ifndef MMVIZ_LIB_KEEPER_H
+#define MMVIZ_LIB_KEEPER_H
+
+#include "arena.h"
+
+/*
+ * Something was freed, or the arena grew. Not with an arena's lock; with the registry's it does
+ * nothing, for making a thread may allocate. Leaves errno alone.
+ */
+void keeper_wake(const struct mmviz_arena *arena);
+/* The same for whatever arena. */
+void keeper_wake_all(void);
+/* In the child of a fork. */
+void keeper_forked(void);
+
+#endif

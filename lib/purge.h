@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * purge.h - free memory that was used goes back to the system, and memory in full use becomes huge
+ * pages.
+ *
+ * Each unit of an arena has a byte: 0 while its page is clean (never touched, or let go), else the
+ * tick in which it became free. What stays free for some ticks is let go; so memory that comes and
+ * goes keeps its pages (as jemalloc's and mimalloc's decay). Pages inside spans all of whose cells
+ * are idle have such a byte, too: 0 when one became idle since the last look, else the tick of that
+ * look, and LET_GO afterwards. A run of 2 MiB without free units
+ * whose pages are nearly all there is made one huge page: resident memory hardly grows. Under the
+ * arena's lock, but for purge_arena.
+ */
+#ifndef MMVIZ_LIB_PURGE_H
+#define MMVIZ_LIB_PURGE_H
+
+#include "arena.h"
+
+#define PURGE_CHUNK_UNITS 512u /* of a huge page */
+
+/* Units were taken, were given back. */
+void purge_note_taken(struct mmviz_arena *arena, uint32_t unit, uint32_t units);
+void purge_note_free(struct mmviz_arena *arena, uint32_t unit, uint32_t units);
+/* The same for units of which nobody has known for long: they are let go in the next pass. */
+void purge_note_stale(struct mmviz_arena *arena, uint32_t unit, uint32_t units);
+
+/* How many ticks ago that was. */
+unsigned purge_age(const struct mmviz_arena *arena, uint8_t tick);
+/* A cell became idle: its pages are young again. */
+static inline void purge_note_idle(struct mmviz_arena *arena, uint32_t place, uint32_t cell_bytes)
+{
+	uint32_t first = place >> (MMVIZ_UNIT_SHIFT - MMVIZ_PLACE_SHIFT);
+	uint32_t last = (uint32_t)(((uint64_t)place * MMVIZ_PLACE_BYTES + cell_bytes - 1) >>
+				   MMVIZ_UNIT_SHIFT);
+
+	for (uint32_t unit = first; unit <= last; unit++)
+		__atomic_store_n(&arena->ages[unit], 0, __ATOMIC_RELAXED);
+}
+
+/* Whether there is so much to do that a pass is worth it. Without the lock; may be late. */
+bool purge_is_wanted(const struct mmviz_arena *arena);
+/* A tick passes. */
+void purge_tick(struct mmviz_arena *arena);
+/*
+ * One short step from unit *cursor on, which it moves: free units of `ticks` ticks or more are let
+ * go, at most a MiB of them. False: the end of the arena was reached. Caller locks.
+ */
+bool purge_step(struct mmviz_arena *arena, uint32_t *cursor, unsigned ticks);
+/*
+ * The same for pages of spans in which every cell is idle: at most a MiB of them. The cells' bits
+ * are borrowed meanwhile, so that their owner, who asks for no lock, cannot take them.
+ */
+bool purge_idle_step(struct mmviz_arena *arena, uint32_t *cursor, unsigned ticks);
+/* One short step of the same kind, that makes at most one huge page. Caller locks. */
+bool purge_collapse_step(struct mmviz_arena *arena, uint32_t *cursor, unsigned *made);
+/* All that is free, at once: takes the lock. Whether anything was let go. */
+bool purge_arena(struct mmviz_arena *arena);
+
+#endif
