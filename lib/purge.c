@@ -17,8 +17,8 @@
 enum chunk { /* arena.chunks[] */
 	     CHUNK_UNSEEN = 0,
 	     CHUNK_IS_HUGE = 1,
-	     CHUNK_IS_STEADY = 2, /* nothing was freed in it for two seconds */
-	     CHUNK_CHANGED = 10,  /* counts down to that with each tick */
+	     CHUNK_IS_STEADY = 2, /* nothing was freed in it for three ticks */
+	     CHUNK_CHANGED = 5,	  /* counts down to that with each tick */
 };
 
 static uint8_t tick_before(const struct mmviz_arena *arena, unsigned ticks)
