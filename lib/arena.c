@@ -156,6 +156,7 @@ static void heap_init(struct heap *heap, struct mmviz_arena *arena, uint32_t id)
 	heap->sampled = (uint64_t *)(arena->head.map_addr + books_of(&arena->head).sampled_offset);
 	heap->cell_max_bytes = is_all_slow(arena) ? 0 : arena->cell_max_bytes;
 	heap->log_events = MMVIZ_LOG_EVENTS;
+	heap_sites_init(heap);
 	heap->random = os_now_ns() | 1;
 	heap->log.arena_id = arena->head.id;
 	heap->log.heap_id = id;

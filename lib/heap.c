@@ -172,6 +172,20 @@ static uint32_t capacity_for(const struct mmviz_arena *arena, unsigned number)
 	return cells < least ? least : cells;
 }
 
+/* Large arenas are for programs that call from many places; a miss takes the registry's lock. */
+static unsigned sites_log2(const struct mmviz_arena *arena)
+{
+	return arena->head.span_shift[MMVIZ_FIT_SMALL] == 16 ? 9 : 5;
+}
+
+void heap_sites_init(struct heap *heap)
+{
+	heap->sites_shift = 64 - sites_log2(heap->arena);
+	heap->sites = (struct heap_site *)((uint32_t *)(heap + 1) +
+					   heap->arena->magazine_offsets[HEAP_MAGAZINES]);
+	memset(heap->sites, 0, sizeof(*heap->sites) << sites_log2(heap->arena));
+}
+
 uint32_t heap_layout(struct mmviz_arena *arena)
 {
 	size_t bytes;
@@ -179,7 +193,9 @@ uint32_t heap_layout(struct mmviz_arena *arena)
 	for (unsigned number = 0; number < HEAP_MAGAZINES; number++)
 		arena->magazine_offsets[number + 1] =
 			arena->magazine_offsets[number] + capacity_for(arena, number) + 1;
-	bytes = sizeof(struct heap) + arena->magazine_offsets[HEAP_MAGAZINES] * sizeof(uint32_t);
+	arena->magazine_offsets[HEAP_MAGAZINES] += arena->magazine_offsets[HEAP_MAGAZINES] & 1;
+	bytes = sizeof(struct heap) + arena->magazine_offsets[HEAP_MAGAZINES] * sizeof(uint32_t) +
+		((size_t)1 << sites_log2(arena)) * sizeof(struct heap_site);
 	return (uint32_t)((bytes + MMVIZ_UNIT_BYTES - 1) >> MMVIZ_UNIT_SHIFT);
 }
 
@@ -529,11 +545,11 @@ struct mmviz_header *heap_take_slow(struct heap *heap, unsigned number)
 
 uint32_t heap_site(struct heap *heap, const void *return_address)
 {
-	uint32_t slot = heap_site_slot(return_address);
+	struct heap_site *site = heap_site_slot(heap, return_address);
 
-	if (heap->site_pcs[slot] != return_address) {
-		heap->site_ids[slot] = registry_intern_site(return_address);
-		heap->site_pcs[slot] = return_address;
+	if (site->return_address != return_address) {
+		site->context = registry_intern_site(return_address);
+		site->return_address = return_address;
 	}
-	return heap->site_ids[slot];
+	return (uint32_t)site->context;
 }

@@ -26,7 +26,6 @@
 #include "registry.h"
 #include "span.h"
 
-#define HEAP_SITES     32u /* slots of the call-site cache; a power of two */
 #define HEAP_MAGAZINES (MMVIZ_SHAPES * MMVIZ_CLASSES)
 
 /*
@@ -39,6 +38,11 @@ struct freed {
 	const void *site; /* the call that freed it */
 };
 #define HEAP_FREED 8u /* a power of two */
+
+struct heap_site {
+	const void *return_address;
+	uint64_t context;
+};
 
 struct magazine {
 	uint32_t *top;	 /* the place freed last; at the bottom a 0, which is no block's */
@@ -59,6 +63,8 @@ struct heap {
 	struct freed freed[HEAP_FREED];
 	int64_t sample_countdown_bytes; /* to the next sample */
 	struct mmviz_arena *arena;
+	struct heap_site *sites;  /* a cache of call sites, behind the magazines */
+	unsigned sites_shift;	  /* 64 - log2 of how many */
 	uint64_t *idle;		  /* the arena's idle bits */
 	uint64_t *sampled;	  /* blocks that `sample` told of and `sample_free` must tell of */
 	uint32_t log_events;	  /* hand over at this many */
@@ -67,9 +73,7 @@ struct heap {
 	/* Spans by the numbers of their heads + 1; 0: none. */
 	uint32_t active[HEAP_MAGAZINES];    /* cells never used come from here */
 	uint32_t with_room[HEAP_MAGAZINES]; /* first of those with idle cells */
-	const void *site_pcs[HEAP_SITES];
-	uint32_t site_ids[HEAP_SITES];
-	uint32_t spans; /* taken into use so far */
+	uint32_t spans;			    /* taken into use so far */
 
 	uint64_t random;	/* state of the sampler's generator */
 	struct heap *pool_next; /* by the arena's lock, while nobody owns the heap */
@@ -83,6 +87,8 @@ struct heap {
 
 /* Where the magazines' arrays of this arena's heaps lie. Returns how many units a heap takes. */
 uint32_t heap_layout(struct mmviz_arena *arena);
+/* An empty cache of call sites. */
+void heap_sites_init(struct heap *heap);
 
 /* The calling thread's heap of this arena, made, adopted from the pool or looked up. NULL with
  * errno. */
@@ -117,17 +123,16 @@ void heap_return(struct heap *owner, struct mmviz_header *header);
 /* The context of an untagged call: looked up, or interned. */
 uint32_t heap_site(struct heap *heap, const void *return_address);
 
-static inline uint32_t heap_site_slot(const void *return_address)
+static inline struct heap_site *heap_site_slot(const struct heap *heap, const void *return_address)
 {
-	return (uint32_t)((uint64_t)return_address * 0x9e3779b97f4a7c15ULL >> 59) &
-	       (HEAP_SITES - 1);
+	return &heap->sites[(uint64_t)return_address * 0x9e3779b97f4a7c15ULL >> heap->sites_shift];
 }
 /* 0: not in the heap's cache of call sites. */
 static inline uint32_t heap_site_cached(const struct heap *heap, const void *return_address)
 {
-	uint32_t slot = heap_site_slot(return_address);
+	const struct heap_site *site = heap_site_slot(heap, return_address);
 
-	return heap->site_pcs[slot] == return_address ? heap->site_ids[slot] : 0;
+	return site->return_address == return_address ? (uint32_t)site->context : 0;
 }
 
 /* The calling thread has no heap of this arena: every fast path leaves at once. */
