@@ -29,7 +29,7 @@ const volatile __u32 target_tgid;
 const volatile __u64 registry_addr;
 const volatile __u64 wakeup_bytes; /* wake the collector when so much lies in the ring */
 const volatile __u64 room_bytes; /* batches and events fill the ring up to here; the rest is kept */
-const volatile bool copies_tails;
+const volatile bool copies_tails, copies_stacks;
 
 /* Changed by the collector while the programs run. */
 volatile __u32 sample_events = 1;
@@ -190,7 +190,8 @@ static __always_inline void stack_copy(struct ring_sample *record)
 	}
 }
 
-/* A sample without its stack still counts; in a ring that is half full, logs come first. */
+/* A sample without its stack still counts: nobody wants stacks, or the ring is half full and logs
+ * come first. */
 static __always_inline int put_bare_sample(struct pt_regs *ctx, __u32 kind)
 {
 	struct ring_sample *record = bpf_ringbuf_reserve(&ring, RING_SAMPLE_HEAD_BYTES, 0);
@@ -209,7 +210,7 @@ int on_sample(struct pt_regs *ctx)
 {
 	struct ring_sample *record = NULL;
 
-	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) < 2 * wakeup_bytes)
+	if (copies_stacks && bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) < 2 * wakeup_bytes)
 		record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 	if (!record)
 		return put_bare_sample(ctx, RING_SAMPLE_BARE);

@@ -168,6 +168,7 @@ static int configure(struct attach *attach, const struct target *target,
 	skeleton->rodata->room_bytes = attach->ring_bytes - attach->ring_bytes / LAST_WORDS_SHARE -
 				       sizeof(struct ring_log);
 	skeleton->rodata->copies_tails = options->mode == ATTACH_EXACT;
+	skeleton->rodata->copies_stacks = attach->callbacks.sample != NULL;
 	skeleton->data->sample_events = options->sample_events;
 	programs_by_probe(skeleton, programs);
 	for (int i = 0; i < PROBES; i++) {
