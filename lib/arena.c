@@ -99,8 +99,8 @@ static size_t align_up(size_t bytes, size_t alignment)
  * mmviz_arena. Offsets from their start.
  */
 struct books {
-	size_t dirty_offset, ages_offset, chunks_offset, heads_offset, live_offset, idle_offset,
-		sampled_offset, extents_offset, bytes;
+	size_t dirty_offset, ages_offset, heads_offset, live_offset, idle_offset, sampled_offset,
+		extents_offset, bytes;
 };
 
 static struct books books_of(const struct mmviz_arena_head *head)
@@ -110,8 +110,7 @@ static struct books books_of(const struct mmviz_arena_head *head)
 	struct books books = {.dirty_offset = align_up(units, 64)};
 
 	books.ages_offset = books.dirty_offset + align_up(units, 64);
-	books.chunks_offset = books.ages_offset + align_up(units, 64);
-	books.heads_offset = align_up(books.chunks_offset + units / PURGE_CHUNK_UNITS + 1, 64);
+	books.heads_offset = books.ages_offset + align_up(units, 64);
 	books.live_offset =
 		books.heads_offset + mmviz_heads_count(head) * sizeof(struct mmviz_span);
 	books.idle_offset = books.live_offset + bits;
@@ -370,7 +369,6 @@ static struct mmviz_arena *arena_init(const struct mmviz_arena_head *head, uint3
 	arena->dirty = arena->map + books.dirty_offset;
 	arena->ages = arena->map + books.ages_offset;
 	arena->idle = (uint64_t *)(arena->map + books.idle_offset);
-	arena->chunks = arena->map + books.chunks_offset;
 	arena->tick = 1;
 	arena->medium_class =
 		span_class_of((size_t)1 << (head->span_shift[MMVIZ_FIT_SMALL] - 4)) + 1;

@@ -36,11 +36,11 @@ struct mmviz_arena {
 	uint32_t units, heap_units;
 	uint8_t *map;
 	struct mmviz_span *heads;
-	uint64_t *live;			/* bits, by place */
-	uint64_t *idle;			/* bits, by place: cells that lie free in their span */
-	uint8_t *dirty, *ages, *chunks; /* purge.h: by unit, by unit, by huge page */
-	uint64_t dirty_units;		/* free ones whose pages were used */
-	uint8_t tick;			/* of the keeper */
+	uint64_t *live;	       /* bits, by place */
+	uint64_t *idle;	       /* bits, by place: cells that lie free in their span */
+	uint8_t *dirty, *ages; /* purge.h: by unit */
+	uint64_t dirty_units;  /* free ones whose pages were used */
+	uint8_t tick;	       /* of the keeper */
 	struct extent_tree extents;
 	struct {
 		uint32_t newest, oldest;    /* first units of freed blocks; 0: none */

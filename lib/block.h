@@ -21,6 +21,7 @@ void *block_alloc_labelled(struct mmviz_arena *arena, size_t bytes, const char *
 			   const void *site);
 void *block_realloc(struct mmviz_arena *arena, void *block, size_t bytes, mmviz_tag tag,
 		    const void *site);
+size_t block_usable_bytes(const struct mmviz_arena *arena, const void *block);
 void block_free(struct mmviz_arena *arena, void *block, const void *site);
 
 #endif

@@ -17,16 +17,14 @@
 #define STALE_TICKS	 3u
 #define IDLE_STALE_TICKS 2u  /* they were seen to be idle a tick after they were */
 #define IDLE_TICKS	 12u /* without work, and the thread ends */
-#define HUGE_PER_TICK	 16u /* 32 MiB: a few milliseconds of copying */
 #define STACK_BYTES	 (64u << 10)
-#define GROWN_UNITS	 ((32u << 20) >> MMVIZ_UNIT_SHIFT) /* from here on growth is looked at */
 
 static bool is_there; /* the thread, or whoever makes it just now */
 
-enum work { LET_GO_FREE, LET_GO_IDLE, MAKE_HUGE };
+enum work { LET_GO_FREE, LET_GO_IDLE };
 
 /* One step of an arena that may be destroyed between two. False: there are no more. */
-static bool step(unsigned slot, enum work work, uint32_t *cursor, unsigned *made)
+static bool step(unsigned slot, enum work work, uint32_t *cursor)
 {
 	struct mmviz_arena *arena;
 	bool goes_on = false;
@@ -35,9 +33,8 @@ static bool step(unsigned slot, enum work work, uint32_t *cursor, unsigned *made
 	arena = registry_arena_at(slot);
 	if (arena) {
 		arena_lock(arena);
-		goes_on = work == LET_GO_FREE	? purge_step(arena, cursor, STALE_TICKS)
-			  : work == LET_GO_IDLE ? purge_idle_step(arena, cursor, IDLE_STALE_TICKS)
-						: purge_collapse_step(arena, cursor, made);
+		goes_on = work == LET_GO_FREE ? purge_step(arena, cursor, STALE_TICKS)
+					      : purge_idle_step(arena, cursor, IDLE_STALE_TICKS);
 		arena_unlock(arena);
 	}
 	registry_unlock();
@@ -67,15 +64,12 @@ static bool look_after(unsigned slot)
 {
 	bool has_work = begin_tick(slot);
 	uint32_t cursor = 0;
-	unsigned made = 0;
 
-	while (step(slot, LET_GO_FREE, &cursor, NULL))
+	while (step(slot, LET_GO_FREE, &cursor))
 		;
-	for (cursor = 0; step(slot, LET_GO_IDLE, &cursor, NULL);)
+	for (cursor = 0; step(slot, LET_GO_IDLE, &cursor);)
 		;
-	for (cursor = 0; made < HUGE_PER_TICK && step(slot, MAKE_HUGE, &cursor, &made);)
-		;
-	return has_work || made;
+	return has_work;
 }
 
 static void *keep(void *argument)
@@ -119,7 +113,7 @@ void keeper_wake(const struct mmviz_arena *arena)
 
 	if (likely(__atomic_load_n(&is_there, __ATOMIC_RELAXED)) || registry_is_locked_here())
 		return;
-	if (!purge_is_wanted(arena) && arena->head.frontier_units < GROWN_UNITS)
+	if (!purge_is_wanted(arena))
 		return;
 	if (poison_is_on()) /* a thread of ours is not the program's to leak */
 		return;

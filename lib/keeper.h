@@ -3,9 +3,9 @@
  * keeper.h - the thread that gives memory back while the program does something else.
  *
  * Made when there is something to do, gone three seconds after there was; its signals are blocked.
- * Four times a second it takes what has been free for three ticks to the system, in short steps under
- * the locks, and makes huge pages of full memory. Where no thread can be made, memory stays until
- * the arena is destroyed. A child of fork has none until it needs one.
+ * Four times a second it takes what has been free for some ticks to the system, in short steps under
+ * the locks. Where no thread can be made, memory stays until the arena is destroyed. A child of fork
+ * has none until it needs one.
  */
 #ifndef MMVIZ_LIB_KEEPER_H
 #define MMVIZ_LIB_KEEPER_H
@@ -13,7 +13,7 @@
 #include "arena.h"
 
 /*
- * Something was freed, or the arena grew. Not with an arena's lock; with the registry's it does
+ * Something was freed. Not with an arena's lock; with the registry's it does
  * nothing, for making a thread may allocate. Leaves errno alone.
  */
 void keeper_wake(const struct mmviz_arena *arena);

@@ -15,10 +15,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25
-#endif
-
 void *os_reserve(size_t bytes, size_t alignment)
 {
 	size_t asked = bytes + alignment;
@@ -60,11 +56,6 @@ int os_residency(void *address, size_t bytes, unsigned char *pages)
 		pages[i] &= 1;
 	errno = saved;
 	return error;
-}
-
-int os_collapse(void *address, size_t bytes)
-{
-	return madvise(address, bytes, MADV_COLLAPSE) ? -errno : 0;
 }
 
 void os_huge_pages(void *address, size_t bytes)

@@ -22,9 +22,6 @@ int os_purge(void *address, size_t bytes);
 /* For each page: 1 if it is memory now, 0 if it is not (never touched, let go, or swapped out). 0 or
  * -errno. */
 int os_residency(void *address, size_t bytes, unsigned char *pages);
-/* Make one huge page of 2 MiB of pages, which stay as they are. 0 or -errno (kernels before 6.1, no
- * huge page free, not for this process). */
-int os_collapse(void *address, size_t bytes);
 void os_huge_pages(void *address, size_t bytes);
 void os_release(void *address, size_t bytes);
 /* How much address space the process may still take; without a limit SIZE_MAX. */

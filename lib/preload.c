@@ -315,7 +315,9 @@ EXPORT void *pvalloc(size_t bytes)
 
 EXPORT size_t malloc_usable_size(void *block)
 {
-	return block && preload_arena_of(block) ? mmviz_usable_bytes(block) : 0;
+	const struct mmviz_arena *arena = block ? preload_arena_of(block) : NULL;
+
+	return arena ? block_usable_bytes(arena, block) : 0;
 }
 
 /* `pad` bytes may stay: what is kept here is not much, so all goes. */

@@ -6,20 +6,12 @@
 
 #include "os.h"
 
-#define TICKS		     254u			      /* 1 .. 254, round and round */
-#define STEP_UNITS	     ((1u << 20) >> MMVIZ_UNIT_SHIFT) /* let go under one lock */
-#define SCAN_UNITS	     (1u << 16)			      /* looked at under one lock */
-#define IDLE_SCAN_UNITS	     (1u << 12)
-#define LET_GO		     255u /* arena.ages[] */
-#define WANTED_UNITS	     ((1u << 20) >> MMVIZ_UNIT_SHIFT)
-#define HUGE_FROM_UNITS	     ((32u << 20) >> MMVIZ_UNIT_SHIFT) /* smaller arenas: 4 KiB pages */
-#define CHUNK_RESIDENT_UNITS (PURGE_CHUNK_UNITS * 15 / 16)
-enum chunk { /* arena.chunks[] */
-	     CHUNK_UNSEEN = 0,
-	     CHUNK_IS_HUGE = 1,
-	     CHUNK_IS_STEADY = 2, /* nothing was freed in it for three ticks */
-	     CHUNK_CHANGED = 5,	  /* counts down to that with each tick */
-};
+#define TICKS		254u				 /* 1 .. 254, round and round */
+#define STEP_UNITS	((1u << 20) >> MMVIZ_UNIT_SHIFT) /* let go under one lock */
+#define SCAN_UNITS	(1u << 16)			 /* looked at under one lock */
+#define IDLE_SCAN_UNITS (1u << 12)
+#define LET_GO		255u /* arena.ages[] */
+#define WANTED_UNITS	((1u << 20) >> MMVIZ_UNIT_SHIFT)
 
 static uint8_t tick_before(const struct mmviz_arena *arena, unsigned ticks)
 {
@@ -47,11 +39,7 @@ void purge_note_taken(struct mmviz_arena *arena, uint32_t unit, uint32_t units)
 
 void purge_note_free(struct mmviz_arena *arena, uint32_t unit, uint32_t units)
 {
-	uint32_t last = (unit + units - 1) / PURGE_CHUNK_UNITS;
-
 	note(arena, unit, units, arena->tick);
-	for (uint32_t chunk = unit / PURGE_CHUNK_UNITS; chunk <= last; chunk++)
-		arena->chunks[chunk] = CHUNK_CHANGED;
 }
 
 void purge_note_stale(struct mmviz_arena *arena, uint32_t unit, uint32_t units)
@@ -71,12 +59,6 @@ bool purge_is_wanted(const struct mmviz_arena *arena)
 void purge_tick(struct mmviz_arena *arena)
 {
 	arena->tick = (uint8_t)(arena->tick % TICKS + 1);
-	for (uint32_t chunk = 0; chunk < arena->units / PURGE_CHUNK_UNITS; chunk++) {
-		if (chunk * PURGE_CHUNK_UNITS >= arena->head.frontier_units)
-			break;
-		if (arena->chunks[chunk] > CHUNK_IS_STEADY)
-			arena->chunks[chunk]--;
-	}
 }
 
 /* ------------------------------------------------------------------ letting go */
@@ -219,7 +201,6 @@ static bool let_go_idle(struct mmviz_arena *arena, const struct mmviz_span *span
 		return false;
 	os_purge(address, MMVIZ_UNIT_BYTES);
 	__atomic_store_n(&arena->ages[unit], LET_GO, __ATOMIC_RELAXED);
-	arena->chunks[unit / PURGE_CHUNK_UNITS] = CHUNK_CHANGED;
 	return_cells(arena, &cells, cells.count);
 	return true;
 }
@@ -245,42 +226,5 @@ bool purge_idle_step(struct mmviz_arena *arena, uint32_t *cursor, unsigned ticks
 			gone += let_go_idle(arena, span, unit, ticks);
 	}
 	*cursor = unit;
-	return true;
-}
-
-/* ------------------------------------------------------------------ huge pages */
-
-static bool is_full(const struct mmviz_arena *arena, uint32_t unit)
-{
-	unsigned char pages[PURGE_CHUNK_UNITS];
-	uint32_t resident = 0;
-
-	if (memchr(arena->map + unit, MMVIZ_UNIT_FREE, PURGE_CHUNK_UNITS) ||
-	    os_residency(arena_unit_address(arena, unit), sizeof(pages) << MMVIZ_UNIT_SHIFT, pages))
-		return false;
-	for (uint32_t i = 0; i < PURGE_CHUNK_UNITS; i++)
-		resident += pages[i];
-	return resident >= CHUNK_RESIDENT_UNITS;
-}
-
-bool purge_collapse_step(struct mmviz_arena *arena, uint32_t *cursor, unsigned *made)
-{
-	size_t bytes = (size_t)PURGE_CHUNK_UNITS << MMVIZ_UNIT_SHIFT;
-	uint32_t frontier = (uint32_t)arena->head.frontier_units, unit = *cursor;
-	uint8_t *chunk = &arena->chunks[unit / PURGE_CHUNK_UNITS];
-
-	if (frontier < HUGE_FROM_UNITS || unit + PURGE_CHUNK_UNITS > frontier ||
-	    arena->head.flags & MMVIZ_ARENA_OWN_MEMORY)
-		return false;
-	*cursor += PURGE_CHUNK_UNITS;
-	if (*chunk == CHUNK_UNSEEN)
-		*chunk = CHUNK_CHANGED;
-	if (*chunk != CHUNK_IS_STEADY)
-		return true;
-	*chunk = CHUNK_CHANGED;
-	if (is_full(arena, unit) && os_collapse(arena_unit_address(arena, unit), bytes) == 0) {
-		*chunk = CHUNK_IS_HUGE;
-		++*made;
-	}
 	return true;
 }

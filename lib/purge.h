@@ -1,22 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * purge.h - free memory that was used goes back to the system, and memory in full use becomes huge
- * pages.
+ * purge.h - free memory that was used goes back to the system.
  *
  * Each unit of an arena has a byte: 0 while its page is clean (never touched, or let go), else the
  * tick in which it became free. What stays free for some ticks is let go; so memory that comes and
  * goes keeps its pages (as jemalloc's and mimalloc's decay). Pages inside spans all of whose cells
  * are idle have such a byte, too: 0 when one became idle since the last look, else the tick of that
- * look, and LET_GO afterwards. A run of 2 MiB without free units
- * whose pages are nearly all there is made one huge page: resident memory hardly grows. Under the
- * arena's lock, but for purge_arena.
+ * look, and LET_GO afterwards. Under the arena's lock, but for purge_arena.
  */
 #ifndef MMVIZ_LIB_PURGE_H
 #define MMVIZ_LIB_PURGE_H
 
 #include "arena.h"
-
-#define PURGE_CHUNK_UNITS 512u /* of a huge page */
 
 /* Units were taken, were given back. */
 void purge_note_taken(struct mmviz_arena *arena, uint32_t unit, uint32_t units);
@@ -51,8 +46,6 @@ bool purge_step(struct mmviz_arena *arena, uint32_t *cursor, unsigned ticks);
  * are borrowed meanwhile, so that their owner, who asks for no lock, cannot take them.
  */
 bool purge_idle_step(struct mmviz_arena *arena, uint32_t *cursor, unsigned ticks);
-/* One short step of the same kind, that makes at most one huge page. Caller locks. */
-bool purge_collapse_step(struct mmviz_arena *arena, uint32_t *cursor, unsigned *made);
 /* All that is free, at once: takes the lock. Whether anything was let go. */
 bool purge_arena(struct mmviz_arena *arena);
 

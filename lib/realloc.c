@@ -128,8 +128,11 @@ size_t mmviz_usable_bytes(const void *block)
 {
 	const struct mmviz_arena *arena = block ? registry_arena_of(block) : NULL;
 
-	if (!arena)
-		return 0;
+	return arena ? block_usable_bytes(arena, block) : 0;
+}
+
+size_t block_usable_bytes(const struct mmviz_arena *arena, const void *block)
+{
 	if (guard_is_exact(arena))
 		return mmviz_word_bytes(((const struct mmviz_header *)block - 1)->word);
 	return span_usable_bytes(arena_head_of(arena, block));
