@@ -36,10 +36,12 @@ void change_end(struct change *change)
 	__atomic_store_n(&arena->head.order, arena->head.order + 1, __ATOMIC_RELEASE);
 	if (change->heap == arena->spare)
 		log_flush(change->heap); /* the spare heap is everybody's: its log is the lock's */
+	if (purge_is_wanted(arena))
+		keeper_want();
 	arena_unlock(arena);
 	if (change->heap != arena->spare)
 		log_flush(change->heap);
-	keeper_wake(arena);
+	keeper_wake();
 	if (has_grown && registry_here.semaphores.arena)
 		mmviz_probe_arena(arena->head.id, MMVIZ_ARENA_GROW, arena->head.name);
 }

@@ -19,7 +19,8 @@
 #define IDLE_TICKS	 12u /* without work, and the thread ends */
 #define STACK_BYTES	 (64u << 10)
 
-static bool is_there; /* the thread, or whoever makes it just now */
+static bool is_wanted; /* since the thread last found nothing to do */
+static bool is_there;  /* the thread, or whoever makes it just now */
 
 enum work { LET_GO_FREE, LET_GO_IDLE };
 
@@ -54,7 +55,9 @@ static bool begin_tick(unsigned slot)
 		purge_tick(arena);
 		has_work = arena->dirty_units || arena->cached_units;
 		arena_unlock(arena);
-		large_expire(arena, STALE_TICKS);
+		/* A single-threaded arena's spare heap is its thread's, and so is the log. */
+		if (!(arena->head.flags & MMVIZ_ARENA_SINGLE_THREADED))
+			large_expire(arena, STALE_TICKS);
 	}
 	registry_unlock();
 	return has_work;
@@ -80,6 +83,8 @@ static void *keep(void *argument)
 	while (idle < IDLE_TICKS) {
 		nanosleep(&pause, NULL);
 		idle++;
+		if (idle == IDLE_TICKS) /* before the last look: what comes later wants another */
+			__atomic_store_n(&is_wanted, false, __ATOMIC_RELAXED);
 		for (unsigned slot = 0; slot < MMVIZ_ARENAS_MAX; slot++)
 			if (registry_arena_at(slot) && look_after(slot))
 				idle = 0;
@@ -107,15 +112,35 @@ static void make_thread(void)
 	pthread_attr_destroy(&attributes);
 }
 
-void keeper_wake(const struct mmviz_arena *arena)
+/*
+ * A thread of ours is not the program's to leak; and with two threads, ThreadSanitizer ends children
+ * that make one. (When the library itself is built with it, that is a test of this file.)
+ */
+static bool has_checker(void)
+{
+#ifdef __SANITIZE_THREAD__
+	return false;
+#else
+	extern void __tsan_acquire(void *address) __attribute__((weak));
+
+	return poison_is_on() || __tsan_acquire;
+#endif
+}
+
+void keeper_want(void)
+{
+	if (!__atomic_load_n(&is_wanted, __ATOMIC_RELAXED))
+		__atomic_store_n(&is_wanted, true, __ATOMIC_RELAXED);
+}
+
+void keeper_wake(void)
 {
 	int saved = errno;
 
-	if (likely(__atomic_load_n(&is_there, __ATOMIC_RELAXED)) || registry_is_locked_here())
+	if (likely(!__atomic_load_n(&is_wanted, __ATOMIC_RELAXED)) ||
+	    __atomic_load_n(&is_there, __ATOMIC_RELAXED) || registry_is_locked_here())
 		return;
-	if (!purge_is_wanted(arena))
-		return;
-	if (poison_is_on()) /* a thread of ours is not the program's to leak */
+	if (has_checker())
 		return;
 	/* Set while we make it, too: pthread_create may allocate, and come back here. */
 	if (__atomic_exchange_n(&is_there, true, __ATOMIC_ACQUIRE))
@@ -124,14 +149,11 @@ void keeper_wake(const struct mmviz_arena *arena)
 	errno = saved;
 }
 
-void keeper_wake_all(void)
-{
-	for (unsigned slot = 0; slot < MMVIZ_ARENAS_MAX; slot++)
-		if (registry_arena_at(slot))
-			keeper_wake(registry_arena_at(slot));
-}
-
 void keeper_forked(void)
 {
+#ifdef __SANITIZE_THREAD__
+	is_there = true; /* its runtime ends a child that makes a thread */
+#else
 	is_there = false;
+#endif
 }

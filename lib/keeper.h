@@ -10,15 +10,13 @@
 #ifndef MMVIZ_LIB_KEEPER_H
 #define MMVIZ_LIB_KEEPER_H
 
-#include "arena.h"
-
+/* There is something to do. Any lock may be held. */
+void keeper_want(void);
 /*
- * Something was freed. Not with an arena's lock; with the registry's it does
- * nothing, for making a thread may allocate. Leaves errno alone.
+ * Make the thread, if somebody wants it and it is not there. Not with an arena's lock; with the
+ * registry's it does nothing, for making a thread may allocate. Leaves errno alone.
  */
-void keeper_wake(const struct mmviz_arena *arena);
-/* The same for whatever arena. */
-void keeper_wake_all(void);
+void keeper_wake(void);
 /* In the child of a fork. */
 void keeper_forked(void);
 

@@ -51,9 +51,7 @@ bool purge_is_wanted(const struct mmviz_arena *arena)
 {
 	if (arena->head.flags & MMVIZ_ARENA_OWN_MEMORY)
 		return false;
-	return __atomic_load_n(&arena->dirty_units, __ATOMIC_RELAXED) +
-		       __atomic_load_n(&arena->cached_units, __ATOMIC_RELAXED) >=
-	       WANTED_UNITS;
+	return arena->dirty_units + arena->cached_units >= WANTED_UNITS;
 }
 
 void purge_tick(struct mmviz_arena *arena)

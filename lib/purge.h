@@ -32,7 +32,7 @@ static inline void purge_note_idle(struct mmviz_arena *arena, uint32_t place, ui
 		__atomic_store_n(&arena->ages[unit], 0, __ATOMIC_RELAXED);
 }
 
-/* Whether there is so much to do that a pass is worth it. Without the lock; may be late. */
+/* Whether there is so much to do that a pass is worth it. */
 bool purge_is_wanted(const struct mmviz_arena *arena);
 /* A tick passes. */
 void purge_tick(struct mmviz_arena *arena);

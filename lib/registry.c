@@ -180,7 +180,7 @@ static void thread_leave(void *argument)
 	registry_lock();
 	retire(record);
 	registry_unlock();
-	keeper_wake_all(); /* what this thread kept may be free now */
+	keeper_wake(); /* what this thread kept may be free now */
 }
 
 /* Threads that came back after they had left, and are gone by now. Caller locks. */
@@ -241,6 +241,12 @@ static void make_thread_key(void)
 {
 	thread_key_is_made = pthread_key_create(&thread_key, thread_leave) == 0;
 	pthread_atfork(fork_prepare, fork_release, fork_child);
+}
+
+/* Before there are threads: a fork that has begun does not see handlers that come later. */
+__attribute__((constructor)) static void make_thread_key_early(void)
+{
+	pthread_once(&thread_once, make_thread_key);
 }
 
 /* A cleared record, in the list. Caller locks. NULL: no memory. */
