@@ -18,6 +18,12 @@
 
 #include "arenas.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define GIVES_BACK false /* under memory checkers the library makes no thread of its own */
+#else
+#define GIVES_BACK true
+#endif
+
 #define THREADS	       8u
 #define OPERATIONS     24000000u
 #define CAPACITY_BYTES (1u << 30)
@@ -207,11 +213,11 @@ static void test_eight_threads_mixed_sizes(void **state)
 	for (uint32_t i = 0; i < THREADS; i++)
 		pthread_join(office.clerks[i].thread, NULL);
 	assert_whole(office.arena);
-	assert_true(ms >= 0);
+	assert_true(ms >= 0 || !GIVES_BACK);
 	ms = ms_until_resident_below(peak / 50);
 	printf("the threads have ended: resident %zu KiB after %d ms\n",
 	       arena_resident_bytes(office.arena) >> 10, ms);
-	assert_true(ms >= 0);
+	assert_true(ms >= 0 || !GIVES_BACK);
 	assert_whole(office.arena);
 	/* In one piece, but for the heaps, which stay where the threads began. */
 	assert_true(arena_largest_block(office.arena) > CAPACITY_BYTES / 8 * 7);
