@@ -19,7 +19,7 @@ for round in $(seq "$rounds"); do
 	fi
 	collector=$!
 	started_pids+=("$collector")
-	pause 250
+	pause $((round % 2 ? 20 : 250)) # half of them while it attaches, which takes some 20 ms
 	is_silent "$target" || raised=$((raised + 1))
 	web=$(pgrep -P "$collector" || true)
 	{ kill -KILL "$collector" && reap "$collector"; } 2>/dev/null || true
