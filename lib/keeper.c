@@ -19,8 +19,9 @@
 #define IDLE_TICKS	 12u /* without work, and the thread ends */
 #define STACK_BYTES	 (64u << 10)
 
-static bool is_wanted; /* since the thread last found nothing to do */
-static bool is_there;  /* the thread, or whoever makes it just now */
+static bool is_wanted;	  /* since the thread last found nothing to do */
+static bool is_there;	  /* the thread, or whoever makes it just now */
+static time_t next_try_s; /* where there could be none, not before this */
 
 enum work { LET_GO_FREE, LET_GO_IDLE };
 
@@ -89,27 +90,41 @@ static void *keep(void *argument)
 			if (registry_arena_at(slot) && look_after(slot))
 				idle = 0;
 	}
-	/* Release: the next one sees what was done. A free that just missed us wakes another. */
-	__atomic_store_n(&is_there, false, __ATOMIC_RELEASE);
+	/* Release: the next one sees what was done. */
+	__atomic_store_n(&is_there, false, __ATOMIC_SEQ_CST);
+	/* What was freed since the last look found us still there, and woke nobody. */
+	keeper_wake();
 	return argument;
 }
 
-static void make_thread(void)
+static time_t now_s(void)
 {
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return now.tv_sec;
+}
+
+/* Whether there is one now. */
+static bool make_thread(void)
+{
+	bool is_made;
 	pthread_attr_t attributes;
 	sigset_t all, before;
 	pthread_t thread;
 
 	if (pthread_attr_init(&attributes))
-		return;
+		return false;
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attributes, STACK_BYTES);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	if (pthread_create(&thread, &attributes, keep, NULL) == 0)
+	is_made = pthread_create(&thread, &attributes, keep, NULL) == 0;
+	if (is_made)
 		pthread_setname_np(thread, "mmviz-keeper");
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attributes);
+	return is_made;
 }
 
 /*
@@ -137,15 +152,20 @@ void keeper_wake(void)
 {
 	int saved = errno;
 
-	if (likely(!__atomic_load_n(&is_wanted, __ATOMIC_RELAXED)) ||
-	    __atomic_load_n(&is_there, __ATOMIC_RELAXED) || registry_is_locked_here())
+	if (likely(!__atomic_load_n(&is_wanted, __ATOMIC_RELAXED)))
 		return;
-	if (has_checker())
+	/* One of the two sees the other: we the thread, or it, at its end, that it is wanted. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&is_there, __ATOMIC_RELAXED) || registry_is_locked_here() ||
+	    has_checker() || now_s() < __atomic_load_n(&next_try_s, __ATOMIC_RELAXED))
 		return;
 	/* Set while we make it, too: pthread_create may allocate, and come back here. */
 	if (__atomic_exchange_n(&is_there, true, __ATOMIC_ACQUIRE))
 		return;
-	make_thread(); /* where there can be none, nobody tries again */
+	if (!make_thread()) {
+		__atomic_store_n(&next_try_s, now_s() + 1, __ATOMIC_RELAXED);
+		__atomic_store_n(&is_there, false, __ATOMIC_RELEASE);
+	}
 	errno = saved;
 }
 

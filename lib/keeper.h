@@ -4,8 +4,8 @@
  *
  * Made when there is something to do, gone three seconds after there was; its signals are blocked.
  * Four times a second it takes what has been free for some ticks to the system, in short steps under
- * the locks. Where no thread can be made, memory stays until the arena is destroyed. A child of fork
- * has none until it needs one.
+ * the locks. Where no thread can be made, memory stays until one can: it is tried again each second. A
+ * child of fork has none until it needs one.
  */
 #ifndef MMVIZ_LIB_KEEPER_H
 #define MMVIZ_LIB_KEEPER_H

