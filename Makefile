@@ -191,7 +191,7 @@ E2E_NEEDS = $(B)/mmviz-bpf $(B)/server_sim $(B)/lua_arena $(B)/libmmviz-preload.
 .PHONY: test-e2e soak
 test-e2e: $(E2E_NEEDS) ## test the collector on real traffic: replica and walk equal, kills, lost events (root)
 	$(Q)BUILD=$(B) tests/e2e/run.sh
-soak: $(E2E_NEEDS) chaos $(B)/tests/test_stress ## the long form of test-e2e and of the stress, about five minutes
+soak: $(E2E_NEEDS) chaos $(B)/tests/test_stress ## the long form of test-e2e and of the stress, twenty minutes (SOAK_SECONDS=60: shorter)
 	$(Q)LONG=1 $(B)/tests/test_stress
 	$(Q)BUILD=$(B) LONG=1 tests/e2e/run.sh
 

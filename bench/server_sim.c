@@ -36,6 +36,7 @@ struct options {
 	unsigned threads;
 	double seconds; /* 0: until SIGINT or SIGTERM */
 	double delay_seconds;
+	double linger_seconds;
 	unsigned arenas;
 	uint64_t capacity_bytes;
 	uint64_t live_blocks;
@@ -92,6 +93,7 @@ enum option_key {
 	OPTION_CAPACITY,
 	OPTION_ARENAS,
 	OPTION_DELAY,
+	OPTION_LINGER,
 	OPTION_JSON,
 };
 
@@ -142,6 +144,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 	case OPTION_DELAY:
 		options->delay_seconds = seconds_argument(argument, state);
 		return 0;
+	case OPTION_LINGER:
+		options->linger_seconds = seconds_argument(argument, state);
+		return 0;
 	case OPTION_SHARED_TOTALS:
 		options->totals_path = argument;
 		return 0;
@@ -172,6 +177,8 @@ static const struct argp_option option_list[] = {
 	{"threads", 't', "T", 0, "worker threads (default 2)", 0},
 	{"seconds", 's', "S", 0, "end after S seconds; 0: at Ctrl-C (default)", 0},
 	{"delay", OPTION_DELAY, "S", 0, "be quiet for S seconds before the first request", 0},
+	{"linger", OPTION_LINGER, "S", 0,
+	 "be quiet for S seconds, or until Ctrl-C, after the last request", 0},
 	{"arenas", OPTION_ARENAS, "N", 0, "arenas: requests, sessions, cache, ... (default 3)", 0},
 	{"capacity", OPTION_CAPACITY, "BYTES", 0, "address space of each arena (default 4Gi)", 0},
 	{"live-blocks", OPTION_LIVE_BLOCKS, "N", 0, "live blocks made before the first request", 0},
@@ -246,14 +253,21 @@ static void conduct(struct sim *sim, const sigset_t *ends, uint64_t started_ns)
 	atomic_store(&sim->is_stopping, true);
 }
 
-static void wait_quietly(struct sim *sim, const sigset_t *ends)
+/* True: a signal asked for the end. */
+static bool wait_quietly(double seconds, const sigset_t *ends)
 {
-	double seconds = sim->options.delay_seconds;
 	struct timespec time = {.tv_sec = (time_t)seconds};
 
 	time.tv_nsec = (long)((seconds - (double)time.tv_sec) * 1e9);
-	if (sigtimedwait(ends, NULL, &time) > 0)
-		atomic_store(&sim->is_stopping, true);
+	return sigtimedwait(ends, NULL, &time) > 0;
+}
+
+static void linger(const struct options *options, const sigset_t *ends)
+{
+	if (options->linger_seconds == 0)
+		return;
+	fprintf(stderr, "server_sim: traffic has ended\n");
+	wait_quietly(options->linger_seconds, ends);
 }
 
 static int start_workers(struct sim *sim, struct worker_thread *threads)
@@ -279,14 +293,16 @@ static void announce(const struct options *options)
 		rate);
 }
 
-static void report(const struct options *options, struct traffic_counters served, double seconds)
+static void report(const struct options *options, struct traffic_counters served, uint64_t events,
+		   double seconds)
 {
 	if (options->is_json)
 		printf("{\"pattern\":\"%s\",\"threads\":%u,\"seconds\":%.3f,\"requests\":%llu,"
-		       "\"requests_per_second\":%.0f,\"operations_per_second\":%.0f}\n",
+		       "\"requests_per_second\":%.0f,\"operations_per_second\":%.0f,"
+		       "\"events\":%llu}\n",
 		       pattern_name(options->pattern), options->threads, seconds,
 		       (unsigned long long)served.requests, (double)served.requests / seconds,
-		       (double)served.operations / seconds);
+		       (double)served.operations / seconds, (unsigned long long)events);
 	else
 		printf("%llu requests in %.1f s: %.2f M requests/s, %.2f M memory operations/s\n",
 		       (unsigned long long)served.requests, seconds,
@@ -298,7 +314,7 @@ static int run(struct sim *sim, const sigset_t *ends)
 {
 	struct worker_thread threads[THREADS_MAX];
 	struct traffic_counters before, served;
-	uint64_t started_ns;
+	uint64_t started_ns, events_before;
 	double seconds;
 	int error = start_workers(sim, threads);
 
@@ -310,7 +326,9 @@ static int run(struct sim *sim, const sigset_t *ends)
 	pthread_barrier_wait(&sim->workers_and_main);
 	announce(&sim->options);
 	before = traffic_count(sim->traffic);
-	wait_quietly(sim, ends);
+	events_before = traffic_events(sim->traffic);
+	if (wait_quietly(sim->options.delay_seconds, ends))
+		atomic_store(&sim->is_stopping, true);
 	pthread_barrier_wait(&sim->workers_and_main);
 	started_ns = pace_clock_ns();
 	conduct(sim, ends, started_ns);
@@ -319,7 +337,8 @@ static int run(struct sim *sim, const sigset_t *ends)
 	seconds = (double)(pace_clock_ns() - started_ns) / 1e9;
 	served = traffic_count(sim->traffic);
 	served.operations -= before.operations;
-	report(&sim->options, served, seconds);
+	linger(&sim->options, ends);
+	report(&sim->options, served, traffic_events(sim->traffic) - events_before, seconds);
 	if (!served.refused)
 		return EXIT_SUCCESS;
 	fprintf(stderr,

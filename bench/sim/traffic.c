@@ -505,3 +505,16 @@ struct traffic_counters traffic_count(const struct traffic *traffic)
 	}
 	return sum;
 }
+
+uint64_t traffic_events(const struct traffic *traffic)
+{
+	uint64_t events = 0;
+
+	for (unsigned i = 0; i < traffic->options.arenas; i++) {
+		struct mmviz_stats stats;
+
+		if (mmviz_arena_stats(traffic->arenas[i], &stats) == 0)
+			events += stats.events;
+	}
+	return events;
+}

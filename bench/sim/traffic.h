@@ -37,6 +37,8 @@ int traffic_create(const struct traffic_options *options, struct traffic **out);
 struct worker *traffic_worker(struct traffic *traffic, unsigned index);
 /* Sums over all workers; may be called at any time. */
 struct traffic_counters traffic_count(const struct traffic *traffic);
+/* Events of all arenas' heaps so far, as their own counters have them. No worker may be at work. */
+uint64_t traffic_events(const struct traffic *traffic);
 /* Name of a phase of the mixed traffic, for a mark on the time axis. */
 const char *traffic_phase_name(unsigned phase);
 
