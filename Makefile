@@ -104,7 +104,7 @@ MMVIZ_ALLOC_OBJ  := $(ALLOC_SRC:%.c=$(B)/mmviz/%.o)
 MALLOC_ALLOC_OBJ := $(ALLOC_SRC:%.c=$(B)/malloc/%.o)
 NONE_ALLOC_OBJ   := $(ALLOC_SRC:%.c=$(B)/none/%.o)
 RAW_OBJ   := $(LIB_SRC:%.c=$(B)/raw/%.o)
-COMPARE_OBJ := $(patsubst %,$(B)/bench/compare/%.o,compare contender crowd figures footprint instructions machine report) \
+COMPARE_OBJ := $(patsubst %,$(B)/bench/compare/%.o,compare contender crowd figures footprint instructions machine report rounds) \
                $(B)/malloc/bench/alloc/workloads.o
 BENCH_PROGRAMS := $(B)/bench/alloc_mmviz $(B)/bench/alloc_raw $(B)/bench/alloc_malloc $(B)/bench/alloc_none $(B)/bench/compare_allocators \
                   $(B)/bench/tree $(B)/bench/log $(B)/bench/replica
@@ -178,7 +178,7 @@ $(B)/tests/fault_linked_twice: tests/faults/target.c tests/faults/work.c | $(B)/
 # Unmodified programs under each allocator.
 $(B)/bench/measure: $(B)/bench/programs/measure.o
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^
-$(B)/bench/compare_programs: $(patsubst %,$(B)/bench/%.o,programs/programs compare/contender compare/figures compare/machine)
+$(B)/bench/compare_programs: $(patsubst %,$(B)/bench/%.o,programs/programs compare/contender compare/figures compare/machine compare/rounds)
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^
 .PHONY: bench-programs
 bench-programs: $(B)/bench/measure $(B)/bench/compare_programs $(B)/libmmviz-preload.so ## redis, sqlite, python, git, g++ under each allocator (RUNS=9; QUICK=1)
@@ -338,7 +338,7 @@ $(addprefix $(B)/tests/preload/,semantics life mistakes stress crowd own_malloc)
 $(B)/tests/preload/own_malloc_by_name: tests/preload/own_malloc.c
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(PRELOAD_CFLAGS) -DBY_NAME -o $@ $<
-$(addprefix $(B)/tests/preload/,operators operators_replaced): tests/preload/operators.cpp
+$(addprefix $(B)/tests/preload/,operators operators_replaced): tests/preload/operators.cpp tests/preload/check.h
 	@mkdir -p $(@D)
 	$(call say,CXX,$@)$(CXX) $(OPT) -std=c++17 -Wall -Wextra -fno-builtin $(if $(findstring replaced,$@),-DREPLACED -Wno-sized-deallocation) -o $@ $< -pthread
 $(B)/tests/preload/plugin.so: tests/preload/plugin.cpp

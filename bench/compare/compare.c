@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * compare - mmviz raw, detached and watched, side by side with other allocators, in one run.
- *
- * The runs are interleaved: every contender once, then every contender again, so that a machine
- * that changes its mood changes it for all. Each figure is a process of its own.
+ * compare - mmviz raw, detached and watched, side by side with other allocators, in one run
+ * (rounds.h). Each figure is a process of its own.
  */
 #include <argp.h>
 #include <stdio.h>
@@ -16,6 +14,7 @@
 #include "figures.h"
 #include "instructions.h"
 #include "report.h"
+#include "rounds.h"
 
 #define RARE_ROUNDS 5u /* enough for what is compared with ours alone */
 
@@ -64,24 +63,9 @@ static struct contender contenders[CONTENDERS_MAX] = {
 	 .library = "libtcmalloc_minimal.so.4"},
 	{.name = "tcm-full", .program = "bench/alloc_malloc", .library = "libtcmalloc.so.4"},
 };
-static unsigned contenders_count = 11;
+static struct comparison comparison = {.contenders = contenders, .contenders_count = 11};
 
 /* ------------------------------------------------------------------ options */
-
-static void add_peer(char *argument, struct argp_state *state)
-{
-	char *equals = strchr(argument, '=');
-
-	if (!equals || equals == argument || !strchr(equals, '/'))
-		argp_error(state, "peer '%s' is not NAME=/path/to/library.so", argument);
-	else if (contenders_count == CONTENDERS_MAX)
-		argp_error(state, "more than %u contenders", CONTENDERS_MAX);
-	else {
-		*equals = '\0';
-		contenders[contenders_count++] = (struct contender){
-			.name = argument, .program = "bench/alloc_malloc", .library = equals + 1};
-	}
-}
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
@@ -100,14 +84,10 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 			argp_error(state, "no workload '%s'", argument);
 		return 0;
 	case 'n':
-		options->runs = (unsigned)atoi(argument);
-		if (options->runs < 1 || options->runs > RUNS_MAX)
-			argp_error(state, "runs '%s' is not from 1 to %u", argument, RUNS_MAX);
+		options->runs = rounds_parse_runs(argument, 1, state);
 		return 0;
 	case 'm':
-		options->memory_runs = (unsigned)atoi(argument);
-		if (options->memory_runs > RUNS_MAX)
-			argp_error(state, "more than %u runs", RUNS_MAX);
+		options->memory_runs = rounds_parse_runs(argument, 0, state);
 		return 0;
 	case 's':
 		options->seconds = atof(argument);
@@ -124,7 +104,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 		options->counts_instructions = true;
 		return 0;
 	case 'p':
-		add_peer(argument, state);
+		rounds_add_peer(&comparison, "bench/alloc_malloc", argument, state);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -156,74 +136,26 @@ static const struct argp argp = {
 
 /* ------------------------------------------------------------------ measuring */
 
-/* Is `name` in a list with commas? */
-static bool is_listed(const char *list, const char *name)
-{
-	size_t length = strlen(name);
-
-	for (const char *at = list; at; at = strchr(at, ',')) {
-		at += *at == ',';
-		if (strncmp(at, name, length) == 0 && (!at[length] || at[length] == ','))
-			return true;
-	}
-	return false;
-}
-
-static bool is_chosen(const struct options *options, const char *name)
-{
-	return (!options->only || is_listed(options->only, name)) &&
-	       (!options->left_out || !is_listed(options->left_out, name));
-}
-
-static void choose_contenders(const struct options *options)
-{
-	unsigned kept = 0;
-	char reason[128];
-
-	for (unsigned i = 0; i < contenders_count; i++) {
-		if (!is_chosen(options, contenders[i].name))
-			continue;
-		if (contender_prepare(&contenders[i], options->build, reason))
-			contenders[kept++] = contenders[i];
-		else
-			fprintf(stderr, "compare: without %s: %s\n", contenders[i].name, reason);
-	}
-	contenders_count = kept;
-}
-
 static bool is_wanted(const struct options *options, const char *workload)
 {
 	return !options->workload || strcmp(options->workload, workload) == 0;
 }
 
-/* Every contender once, beginning with another each time. 0 or -1. */
-static int measure_round(struct comparison *comparison, const struct options *options,
-			 unsigned round)
+static int measure(void *context, unsigned workload, unsigned contender, unsigned round)
 {
+	const struct options *options = context;
 	char seconds[32];
-	int result = 0;
+	struct job job = {options->build, workloads[workload].name, "--seconds", seconds, NULL};
 
+	if (!is_wanted(options, job.workload))
+		return 0;
 	snprintf(seconds, sizeof(seconds), "%g", options->seconds);
-	for (unsigned w = 0; w < workloads_count; w++) {
-		struct job job = {options->build, workloads[w].name, "--seconds", seconds, NULL};
-
-		if (!is_wanted(options, workloads[w].name))
-			continue;
-		for (unsigned i = 0; i < contenders_count; i++) {
-			unsigned turn = (i + round) % contenders_count;
-			unsigned most = contenders[turn].rounds_most;
-
-			if (!most || round < most)
-				result |=
-					contender_run(&contenders[turn], &job,
-						      &comparison->figures[w][turn].samples[round]);
-		}
-	}
-	return result;
+	return contender_run(&contenders[contender], &job,
+			     &comparison.figures[workload][contender].samples[round]);
 }
 
 /* Resident memory does not depend on time: several at once. 0 or -1. */
-static int measure_memory(struct comparison *comparison, const struct options *options)
+static int measure_memory(const struct options *options)
 {
 	struct job job = {options->build, "fragmentation", "--memory", NULL, NULL};
 	struct sample samples[CONTENDERS_MAX];
@@ -232,14 +164,14 @@ static int measure_memory(struct comparison *comparison, const struct options *o
 	if (!is_wanted(options, job.workload))
 		return 0;
 	for (unsigned run = 0; run < options->memory_runs; run++) {
-		result |= crowd_run(contenders, contenders_count, &job, samples);
-		for (unsigned i = 0; i < contenders_count; i++)
-			comparison->memory[i].samples[run] = samples[i];
+		result |= crowd_run(contenders, comparison.contenders_count, &job, samples);
+		for (unsigned i = 0; i < comparison.contenders_count; i++)
+			comparison.memory[i].samples[run] = samples[i];
 	}
 	return result;
 }
 
-static int write_json(const struct comparison *comparison, const char *path)
+static int write_json(const char *path)
 {
 	FILE *file = fopen(path, "we");
 
@@ -247,46 +179,31 @@ static int write_json(const struct comparison *comparison, const char *path)
 		fprintf(stderr, "compare: cannot write %s\n", path);
 		return -1;
 	}
-	report_json(comparison, file);
+	report_json(&comparison, file);
 	return fclose(file);
-}
-
-static const char *command_line(int argc, char **argv)
-{
-	static char line[512];
-	size_t used = 0;
-
-	for (int i = 0; i < argc && used < sizeof(line); i++)
-		used += (size_t)snprintf(line + used, sizeof(line) - used, "%s%s", i ? " " : "",
-					 argv[i]);
-	return line;
 }
 
 int main(int argc, char **argv)
 {
-	static struct comparison comparison;
 	struct options options = {.build = "build", .runs = 9, .memory_runs = 3, .seconds = 0.2};
 	int result = 0;
 
-	comparison.command = command_line(argc, argv);
+	comparison.command = rounds_command_line(argc, argv);
 	argp_parse(&argp, argc, argv, 0, NULL, &options);
-	choose_contenders(&options);
+	rounds_choose(&comparison, options.build, options.only, options.left_out, "compare");
 	if (options.counts_instructions)
-		return instructions_report(contenders, contenders_count, options.build,
+		return instructions_report(contenders, comparison.contenders_count, options.build,
 					   options.workload, stdout) == 0
 			       ? EXIT_SUCCESS
 			       : EXIT_FAILURE;
-	comparison.contenders = contenders;
-	comparison.contenders_count = contenders_count;
 	comparison.workloads_count = workloads_count;
 	comparison.runs = options.runs;
 	comparison.seconds = options.seconds;
 	comparison.memory_runs = options.memory_runs;
-	for (unsigned round = 0; round < options.runs; round++)
-		result |= measure_round(&comparison, &options, round);
-	result |= measure_memory(&comparison, &options);
+	result |= rounds_run(&comparison, workloads_count, measure, &options);
+	result |= measure_memory(&options);
 	report_print(&comparison, stdout);
 	if (options.json_path)
-		result |= write_json(&comparison, options.json_path);
+		result |= write_json(options.json_path);
 	return result ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -9,6 +9,7 @@
 #include "alloc/workloads.h"
 #include "figures.h"
 #include "machine.h"
+#include "rounds.h"
 
 #define PROBES_BUDGET_NS     0.5
 #define EXACT_BUDGET_NS	     8.0
@@ -171,14 +172,9 @@ static void print_budget(const struct comparison *comparison, const struct budge
 
 /* ------------------------------------------------------------------ all of it */
 
-static void print_machine(const struct comparison *comparison, FILE *out)
+static void print_head(const struct comparison *comparison, FILE *out)
 {
-	struct machine machine;
-
-	machine_describe(&machine);
-	fprintf(out, "machine   %s, %u cores\nkernel    %s\ndate      %s\ncommand   %s\n",
-		machine.processor, machine.cores, machine.kernel, machine.date,
-		comparison->command);
+	rounds_print_machine(comparison, out);
 	fprintf(out, "runs      %u of %g s for each figure, interleaved", comparison->runs,
 		comparison->seconds);
 	for (unsigned i = 0; i < comparison->contenders_count; i++)
@@ -201,7 +197,7 @@ static void print_workloads(const struct comparison *comparison, FILE *out)
 
 void report_print(const struct comparison *comparison, FILE *out)
 {
-	print_machine(comparison, out);
+	print_head(comparison, out);
 	print_table(comparison, "ns, median", cell_cpu, out);
 	print_ratios(comparison, "to the best peer: median (quartiles) of the rounds' ratios",
 		     sample_cpu, out);

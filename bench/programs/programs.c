@@ -3,7 +3,7 @@
  * programs - unmodified programs under each allocator, side by side.
  *
  * Each program is a script beside this file (common.sh says what it must do). Every round runs
- * every program under every allocator once, beginning with another allocator each time. A run
+ * every program under every allocator once (compare/rounds.h). A run
  * counts only if its result was right and the allocator's library was seen in /proc/PID/maps of the
  * program.
  */
@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "compare/figures.h"
-#include "compare/machine.h"
+#include "compare/rounds.h"
 
 #define ROWS_MAX	  16u
 #define ROW_NAME_MAX	  24u
@@ -67,27 +67,12 @@ static struct contender contenders[CONTENDERS_MAX] = {
 	{.name = "jemalloc", .program = "bench/measure", .library = "libjemalloc.so.2"},
 	{.name = "tcmalloc", .program = "bench/measure", .library = "libtcmalloc_minimal.so.4"},
 };
-static unsigned contenders_count = 5;
+static struct comparison comparison = {.contenders = contenders, .contenders_count = 5};
 
 static struct row rows[ROWS_MAX];
 static unsigned rows_count;
 
 /* ------------------------------------------------------------------ options */
-
-static void add_peer(char *argument, struct argp_state *state)
-{
-	char *equals = strchr(argument, '=');
-
-	if (!equals || equals == argument || !strchr(equals, '/'))
-		argp_error(state, "peer '%s' is not NAME=/path/to/library.so", argument);
-	else if (contenders_count == CONTENDERS_MAX)
-		argp_error(state, "more than %u allocators", CONTENDERS_MAX);
-	else {
-		*equals = '\0';
-		contenders[contenders_count++] = (struct contender){
-			.name = argument, .program = "bench/measure", .library = equals + 1};
-	}
-}
 
 static void choose_program(struct options *options, const char *name, struct argp_state *state)
 {
@@ -113,15 +98,13 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 		choose_program(options, argument, state);
 		return 0;
 	case 'n':
-		options->runs = (unsigned)atoi(argument);
-		if (options->runs < 1 || options->runs > RUNS_MAX)
-			argp_error(state, "runs '%s' is not from 1 to %u", argument, RUNS_MAX);
+		options->runs = rounds_parse_runs(argument, 1, state);
 		return 0;
 	case 'q':
 		options->is_quick = true;
 		return 0;
 	case 'p':
-		add_peer(argument, state);
+		rounds_add_peer(&comparison, "bench/measure", argument, state);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -214,13 +197,17 @@ static int take_line(const char *line, unsigned contender, unsigned round)
 	return 0;
 }
 
-static int measure(const struct options *options, const struct program *program, unsigned contender,
-		   unsigned round)
+static int measure(void *context, unsigned number, unsigned contender, unsigned round)
 {
-	FILE *script = start_script(options, program, "run", contenders[contender].library_path);
+	const struct options *options = context;
+	const struct program *program = &programs[number];
 	char line[PATH_MAX + 256];
 	int result = 0;
+	FILE *script;
 
+	if (!program->is_there || !program->is_verified[contender])
+		return 0;
+	script = start_script(options, program, "run", contenders[contender].library_path);
 	if (!script)
 		return -1;
 	while (fgets(line, sizeof(line), script))
@@ -234,20 +221,6 @@ static int measure(const struct options *options, const struct program *program,
 }
 
 /* ------------------------------------------------------------------ preparing */
-
-static void drop_unavailable(const char *build)
-{
-	unsigned kept = 0;
-	char reason[128];
-
-	for (unsigned i = 0; i < contenders_count; i++) {
-		if (contender_prepare(&contenders[i], build, reason))
-			contenders[kept++] = contenders[i];
-		else
-			fprintf(stderr, "programs: without %s: %s\n", contenders[i].name, reason);
-	}
-	contenders_count = kept;
-}
 
 static int prepare(const struct options *options, struct program *program)
 {
@@ -263,7 +236,7 @@ static int prepare(const struct options *options, struct program *program)
 		fprintf(stderr, "programs: %s could not be prepared\n", program->name);
 		return -1;
 	}
-	for (unsigned i = 0; program->is_there && i < contenders_count; i++) {
+	for (unsigned i = 0; program->is_there && i < comparison.contenders_count; i++) {
 		program->is_verified[i] =
 			run_script(options, program, "verify", contenders[i].library_path) == 0;
 		if (!program->is_verified[i])
@@ -273,8 +246,6 @@ static int prepare(const struct options *options, struct program *program)
 }
 
 /* ------------------------------------------------------------------ report */
-
-static struct comparison comparison;
 
 static double sample_wall(const struct sample *sample)
 {
@@ -291,7 +262,7 @@ static double sample_peak_mib(const struct sample *sample)
 
 static bool has_figures(const struct row *row, sample_value value)
 {
-	for (unsigned i = 0; i < contenders_count; i++)
+	for (unsigned i = 0; i < comparison.contenders_count; i++)
 		if (figure_spread(&row->figures[i], value).median > 0)
 			return true;
 	return false;
@@ -300,7 +271,7 @@ static bool has_figures(const struct row *row, sample_value value)
 static void print_row(const struct row *row, sample_value value, int digits)
 {
 	printf("%-16s", row->name);
-	for (unsigned i = 0; i < contenders_count; i++) {
+	for (unsigned i = 0; i < comparison.contenders_count; i++) {
 		struct spread spread = figure_spread(&row->figures[i], value);
 
 		if (spread.count)
@@ -321,7 +292,7 @@ static void print_table(const char *title, sample_value value, int digits)
 			continue;
 		if (!has_title) {
 			printf("\n%-16s", title);
-			for (unsigned i = 0; i < contenders_count; i++)
+			for (unsigned i = 0; i < comparison.contenders_count; i++)
 				printf("%*s", COLUMN, contenders[i].name);
 			printf("\n");
 			has_title = true;
@@ -388,7 +359,7 @@ static void print_allocators(void)
 {
 	printf("\nallocators (malloc bound to it by the loader; runs that had it in "
 	       "/proc/PID/maps)\n");
-	for (unsigned i = 0; i < contenders_count; i++) {
+	for (unsigned i = 0; i < comparison.contenders_count; i++) {
 		unsigned bound = 0, there = 0, runs = 0;
 
 		for (unsigned p = 0; p < PROGRAMS; p++) {
@@ -405,11 +376,8 @@ static void print_allocators(void)
 static void report(const struct options *options)
 {
 	int judged = contender_index(&comparison, "preload");
-	struct machine machine;
 
-	machine_describe(&machine);
-	printf("machine   %s, %u cores\nkernel    %s\ndate      %s\ncommand   %s\n",
-	       machine.processor, machine.cores, machine.kernel, machine.date, comparison.command);
+	rounds_print_machine(&comparison, stdout);
 	printf("runs      %u of each, interleaved%s\n", options->runs,
 	       options->is_quick ? "; small sizes: no figures to quote" : "");
 	print_table("CPU seconds", sample_cpu, 3);
@@ -429,51 +397,24 @@ static void report(const struct options *options)
 
 /* ------------------------------------------------------------------ all of it */
 
-static int measure_round(const struct options *options, unsigned round)
-{
-	int result = 0;
-
-	for (unsigned p = 0; p < PROGRAMS; p++)
-		for (unsigned i = 0; i < contenders_count; i++) {
-			unsigned turn = (i + round) % contenders_count;
-
-			if (programs[p].is_there && programs[p].is_verified[turn])
-				result |= measure(options, &programs[p], turn, round);
-		}
-	return result;
-}
-
-static const char *command_line(int argc, char **argv)
-{
-	static char line[512];
-	size_t used = 0;
-
-	for (int i = 0; i < argc && used < sizeof(line); i++)
-		used += (size_t)snprintf(line + used, sizeof(line) - used, "%s%s", i ? " " : "",
-					 argv[i]);
-	return line;
-}
-
 int main(int argc, char **argv)
 {
 	struct options options = {.build = "build", .scripts = "bench/programs", .runs = 5};
 	char build[PATH_MAX];
 	int result = 0;
 
-	comparison.command = command_line(argc, argv);
+	comparison.command = rounds_command_line(argc, argv);
 	argp_parse(&argp, argc, argv, 0, NULL, &options);
 	if (!realpath(options.build, build)) {
 		fprintf(stderr, "programs: %s: %s\n", options.build, strerror(errno));
 		return EXIT_FAILURE;
 	}
 	options.build = build;
-	drop_unavailable(build);
-	comparison.contenders = contenders;
-	comparison.contenders_count = contenders_count;
+	comparison.runs = options.runs;
+	rounds_choose(&comparison, build, NULL, NULL, "programs");
 	for (unsigned p = 0; p < PROGRAMS; p++)
 		result |= prepare(&options, &programs[p]);
-	for (unsigned round = 0; round < options.runs; round++)
-		result |= measure_round(&options, round);
+	result |= rounds_run(&comparison, PROGRAMS, measure, &options);
 	report(&options);
 	return result ? EXIT_FAILURE : EXIT_SUCCESS;
 }

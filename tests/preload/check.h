@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * check.h - what the programs of this folder share: a named behaviour, checked, told.
+ * check.h - what the programs of this folder share, in C and in C++: a named behaviour, checked,
+ * told.
  *
  * They run without any help from the library, under glibc's malloc and under
  * libmmviz-preload.so: what holds for the one must hold for the other.
@@ -31,7 +32,7 @@
 /* A pattern that a block is filled with and must still hold later. */
 static inline void fill(void *block, size_t bytes, unsigned seed)
 {
-	unsigned char *at = block;
+	unsigned char *at = (unsigned char *)block;
 
 	for (size_t i = 0; i < bytes; i++)
 		at[i] = (unsigned char)(seed + i * 7);
@@ -39,7 +40,7 @@ static inline void fill(void *block, size_t bytes, unsigned seed)
 
 static inline int is_filled(const void *block, size_t bytes, unsigned seed)
 {
-	const unsigned char *at = block;
+	const unsigned char *at = (const unsigned char *)block;
 
 	for (size_t i = 0; i < bytes; i++)
 		if (at[i] != (unsigned char)(seed + i * 7))
@@ -49,7 +50,7 @@ static inline int is_filled(const void *block, size_t bytes, unsigned seed)
 
 static inline int is_zero(const void *block, size_t bytes)
 {
-	const unsigned char *at = block;
+	const unsigned char *at = (const unsigned char *)block;
 
 	for (size_t i = 0; i < bytes; i++)
 		if (at[i])

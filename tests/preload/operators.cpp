@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // operators.cpp - C++'s operators new and delete in all their forms, exceptions when memory is short, and containers
 // in threads. With -DREPLACED the program brings its own basic operators: every derived form must end in them.
+#include "check.h"
+
 #include <cstdint>
-#include <cstdio>
 #include <cstdlib>
 #include <list>
 #include <map>
@@ -10,20 +11,6 @@
 #include <string>
 #include <thread>
 #include <vector>
-
-#define CHECK(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);    \
-			_Exit(1);                                                                  \
-		}                                                                                  \
-	} while (0)
-#define BEHAVIOUR(function)                                                                        \
-	do {                                                                                       \
-		function();                                                                        \
-		printf("ok %s\n", #function);                                                      \
-		fflush(stdout);                                                                    \
-	} while (0)
 
 // Hidden from the compiler, which may leave out a new whose block nobody uses.
 static const size_t far_too_much = static_cast<size_t>(PTRDIFF_MAX) - 100;
