@@ -31,16 +31,16 @@ LIB_SRC := lib/os.c lib/extent_tree.c lib/registry.c lib/probes.c lib/arena.c li
            lib/sample.c lib/walk.c lib/check.c lib/error.c lib/poison.c lib/inspect.c lib/tell.c lib/alloc.c lib/free.c lib/realloc.c lib/mmviz.c
 
 USER_COLLECT_SRC := user/collect/target.c user/collect/elf_notes.c user/collect/mapped_file.c user/collect/probe_file.c user/collect/maps.c user/collect/safe_text.c user/collect/attach.c user/collect/uprobe_multi.c user/collect/registry_reader.c user/collect/log_reader.c user/collect/walk.c user/collect/stop.c \
-                    user/collect/modules.c user/collect/debug_file.c user/collect/unit_index.c user/collect/demangle.c user/collect/perf_map.c user/collect/symbols.c user/collect/unwind.c \
+                    user/collect/modules.c user/collect/debug_file.c user/collect/unit_index.c user/collect/demangle.c user/collect/perf_map.c user/collect/symbols.c user/collect/unwind.c user/collect/unwind_memo.c \
                     user/collect/stack_table.c user/collect/stacks.c
 USER_MODEL_SRC   := user/model/cell_pool.c user/model/totals.c user/model/block_table.c user/model/block_table_check.c user/model/walked.c \
                     user/model/pending.c user/model/event_queue.c user/model/apply.c \
                     user/model/replica.c user/model/compare.c user/model/timeline.c user/model/heap_map.c user/model/view.c
-USER_EXPORT_SRC  := user/export/json.c user/export/blocks.c user/export/metrics.c
+USER_EXPORT_SRC  := user/export/json.c user/export/blocks.c user/export/metrics.c user/export/stacks.c
 USER_SERVE_SRC   := user/serve/server.c user/serve/publisher.c user/serve/wire.c user/serve/access.c user/serve/channel.c user/serve/sandbox.c \
                     user/serve/web/web.c user/serve/web/http.c user/serve/web/socket.c user/serve/web/request.c user/serve/web/assets.c
 USER_COMMAND_SRC := user/commands/options.c user/commands/live.c user/commands/run.c user/commands/launch.c user/commands/carrier.c user/commands/snapshot.c user/commands/verify.c user/commands/list.c user/commands/doctor.c
-USER_SESSION_SRC := user/session.c user/follow.c user/baseline.c user/verify.c user/picture.c
+USER_SESSION_SRC := user/session.c user/follow.c user/baseline.c user/verify.c user/picture.c user/session_stacks.c
 USER_SRC := user/main.c $(USER_SESSION_SRC) $(USER_COLLECT_SRC) $(USER_MODEL_SRC) $(USER_EXPORT_SRC) $(USER_SERVE_SRC) $(USER_COMMAND_SRC)
 
 # A build of its own with wide races and rules that can be left out: make B=build/chaos CHAOS=1 (lib/chaos.h).
@@ -187,7 +187,7 @@ bench-programs: $(B)/bench/measure $(B)/bench/compare_programs $(B)/libmmviz-pre
 		>$(B)/bench/programs.txt; status=$$?; cat $(B)/bench/programs.txt; exit $$status
 
 PRELOAD_TESTS := $(addprefix $(B)/tests/preload/,semantics life plugin.so operators operators_replaced own_malloc own_malloc_by_name mistakes stress crowd)
-E2E_NEEDS = $(B)/mmviz-bpf $(B)/server_sim $(B)/lua_arena $(B)/libmmviz-preload.so $(PRELOAD_TESTS) $(B)/tests/attach_target_static $(FAULT_TARGETS)
+E2E_NEEDS = $(STACK_TARGETS) $(B)/mmviz-bpf $(B)/server_sim $(B)/lua_arena $(B)/libmmviz-preload.so $(PRELOAD_TESTS) $(B)/tests/attach_target_static $(FAULT_TARGETS)
 .PHONY: test-e2e soak
 test-e2e: $(E2E_NEEDS) ## test the collector on real traffic: replica and walk equal, kills, lost events (root)
 	$(Q)BUILD=$(B) tests/e2e/run.sh
@@ -257,7 +257,7 @@ $(COLLECT_TESTS): $(B)/tests/%: tests/%.c tests/child.c $(COLLECT_OBJ) | $(ATTAC
 STACKS := $(B)/tests/stacks
 STACK_FLAGS := -O2 -g -fomit-frame-pointer
 HAVE_LUA := $(shell $(PKGCONFIG) --exists lua5.4 && echo lua5.4 || { $(PKGCONFIG) --exists lua && echo lua; })
-STACK_TARGETS := $(addprefix $(STACKS)/,target_pie target_static target_stripped target_frame_pointers target_frame_pointers_cfi target_clang target_unnamed allocating library.so $(if $(HAVE_LUA),lua_host))
+STACK_TARGETS := $(addprefix $(STACKS)/,target_pie target_static target_stripped target_frame_pointers target_frame_pointers_cfi target_clang target_unnamed allocating allocating_stripped library.so $(if $(HAVE_LUA),lua_host lua_allocating))
 $(STACKS)/target_pie: STACK_LINK = -pie -fPIE -DWITH_DLOPEN -Wl,-z,lazy
 $(STACKS)/target_static: STACK_LINK = -static -no-pie
 $(STACKS)/target_frame_pointers: STACK_LINK = -g0 -fno-exceptions -fno-rtti -fno-omit-frame-pointer -fno-asynchronous-unwind-tables
@@ -281,9 +281,17 @@ $(STACKS)/lua_host: tests/stacks/lua_host.c
 $(STACKS)/allocating: tests/stacks/allocating.cpp $(B)/libmmviz.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CXX) $(STACK_FLAGS) -Ilib/include $(LDFLAGS) -o $@ $^ -pthread
+# Its debug information where gdb looks, too.
+$(STACKS)/allocating_stripped: $(STACKS)/allocating
+	@mkdir -p $(@D)/.debug
+	$(call say,STRIP,$@)objcopy --only-keep-debug $< $(@D)/.debug/allocating_stripped.debug && \
+		objcopy --strip-all --add-gnu-debuglink=$(@D)/.debug/allocating_stripped.debug $< $@
+$(STACKS)/lua_allocating: tests/stacks/lua_allocating.c $(B)/libmmviz.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(STACK_FLAGS) -Ilib/include $(shell $(PKGCONFIG) --cflags $(HAVE_LUA)) $(LDFLAGS) -o $@ $^ $(shell $(PKGCONFIG) --libs $(HAVE_LUA)) -pthread
 
 STACK_TESTS := $(addprefix $(B)/tests/test_,unwind symbols)
-STACK_OBJ   := $(addprefix $(B)/user/collect/,maps.o safe_text.o mapped_file.o modules.o debug_file.o unit_index.o demangle.o perf_map.o symbols.o unwind.o)
+STACK_OBJ   := $(addprefix $(B)/user/collect/,maps.o safe_text.o mapped_file.o modules.o debug_file.o unit_index.o demangle.o perf_map.o symbols.o unwind.o unwind_memo.o)
 STACK_LIBS  := -lcmocka -ldw -lelf -liberty -lz
 $(STACK_TESTS): $(B)/tests/%: tests/%.c tests/child.c tests/stacks/stopped.c $(STACK_OBJ) | $(STACK_TARGETS)
 	@mkdir -p $(@D)

@@ -5,6 +5,7 @@
  *	probe batch               a full log, copied whole              -> RING_BATCH
  *	probes alloc, free        one event, one in `sample_events`     -> RING_EVENT
  *	probes sample(_free)      one sampled block; registers, stack   -> RING_SAMPLE(_FREE)
+ *	probe arena               reset, destroyed                      -> RING_ARENA_EMPTY
  *	the target exits, execs   what is left in its logs              -> RING_TAIL..., RING_END
  *
  * Each program filters, reserves, fills, submits; what cannot be reserved or read is counted. The
@@ -225,6 +226,26 @@ SEC("uprobe")
 int on_sample_free(struct pt_regs *ctx)
 {
 	return put_bare_sample(ctx, RING_SAMPLE_FREE);
+}
+
+/* It grows, too: nothing follows from that. */
+SEC("uprobe")
+int on_arena(struct pt_regs *ctx)
+{
+	__u64 change = PT_REGS_PARM2(ctx);
+	struct ring_arena *record;
+
+	if (change != MMVIZ_ARENA_RESET && change != MMVIZ_ARENA_DESTROY)
+		return 0;
+	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+	if (!record) {
+		__sync_fetch_and_add(&dropped_events, 1);
+		return 0;
+	}
+	head_fill(&record->head, RING_ARENA_EMPTY);
+	record->arena_id = PT_REGS_PARM1(ctx);
+	bpf_ringbuf_submit(record, wakeup_flags());
+	return 0;
 }
 
 /* ------------------------------------------------------------------ the end of the target */

@@ -18,6 +18,7 @@ enum ring_kind {
 	RING_END = 5,
 	RING_SAMPLE_BARE = 6, /* the first RING_SAMPLE_HEAD_BYTES of struct ring_sample: no room */
 	RING_SAMPLE_FREE = 7, /* as many: the end of a sampled block */
+	RING_ARENA_EMPTY = 8, /* struct ring_arena: all its blocks are gone */
 };
 
 struct ring_head {
@@ -63,6 +64,12 @@ struct ring_sample {
 };
 #define RING_SAMPLE_HEAD_BYTES 64
 
+/* In the ring's order with samples: those before it are of blocks that are gone. */
+struct ring_arena {
+	struct ring_head head;
+	uint64_t arena_id; /* 16 */
+};
+
 enum ring_end_kind { RING_END_EXIT = 1, RING_END_EXEC = 2 };
 struct ring_end {
 	struct ring_head head;
@@ -77,6 +84,7 @@ MMVIZ_STATIC_ASSERT(__builtin_offsetof(struct ring_sample, registers) == RING_SA
 		    "its head");
 MMVIZ_STATIC_ASSERT(sizeof(struct ring_sample) == 200 + RING_STACK_PAGES * RING_PAGE_BYTES,
 		    "sample has no holes");
+MMVIZ_STATIC_ASSERT(sizeof(struct ring_arena) == 24, "arena has no holes");
 MMVIZ_STATIC_ASSERT(sizeof(struct ring_end) == 24, "end has no holes");
 
 #endif

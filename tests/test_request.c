@@ -44,6 +44,9 @@ static void messages_of_the_contract_are_understood(void **state)
 		parse("{\"type\":\"block\",\"request\":3,\"arena\":1,\"place\":99}", &request), 0);
 	assert_int_equal(request.type, REQUEST_BLOCK);
 	assert_int_equal(request.place.place, 99);
+	assert_int_equal(parse("{\"type\":\"sample\",\"bytes\":1099511627776}", &request), 0);
+	assert_int_equal(request.type, REQUEST_SAMPLE);
+	assert_int_equal(request.sample_bytes, 1ull << 40);
 	assert_int_equal(parse("{\"type\":\"pause\",\"on\":true}", &request), 0);
 	assert_int_equal(request.type, REQUEST_PAUSE);
 	assert_true(request.is_on);
@@ -67,6 +70,12 @@ static void anything_else_is_refused(void **state)
 		"{\"type\":\"ack\",\"request\":99999999999999999999}",
 		"{\"type\":\"ack\",\"request\":1,\"request\":2}",
 		"{\"type\":\"ack\",\"request\":1} trailing",
+		"{\"type\":\"sample\"}",
+		"{\"type\":\"sample\",\"bytes\":1023}",
+		"{\"type\":\"sample\",\"bytes\":-1}",
+		"{\"type\":\"sample\",\"bytes\":1099511627777}",
+		"{\"type\":\"sample\",\"bytes\":4096.0}",
+		"{\"type\":\"sample\",\"bytes\":\"4096\"}",
 		"{\"type\":\"pause\",\"on\":1}",
 		"{\"type\":\"map\",\"request\":1,\"arena\":1,\"first_place\":0,"
 		"\"places_per_texel\":0,\"texels\":1}",

@@ -182,6 +182,7 @@ static void test_flood_loses_stacks_but_no_weight(void **state)
 
 	(void)state;
 	assert_int_equal(stacks_open(getpid(), &stacks), 0);
+	assert_int_equal(stacks_start(stacks), 0);
 	/* Frames without end, so that unwinding is slower than taking. */
 	for (uint64_t i = 0; i < STACK_WORDS; i += 2) {
 		stack[i] = stack_addr + (i + 2) * 8;
@@ -206,7 +207,7 @@ static void test_flood_loses_stacks_but_no_weight(void **state)
 	for (uint64_t i = 1; i <= FLOOD; i += 2)
 		stacks_take(stacks, &(struct attach_sample){.addr = i * 16, .is_free = true}, 1);
 	stacks_finish(stacks);
-	assert_int_equal(stacks_snapshot(stacks, &snapshot), 0);
+	assert_int_equal(stacks_snapshot(stacks, 0, &snapshot), 0);
 	for (uint32_t i = 0; i < snapshot.rows_count; i++) {
 		allocated += snapshot.rows[i].allocated.bytes;
 		live += snapshot.rows[i].live.bytes;
@@ -256,6 +257,7 @@ static void watch_start(struct watch *watch, const char *program)
 					      &mean, sizeof(mean)),
 			 0);
 	assert_int_equal(stacks_open(watch->child.pid, &watch->stacks), 0);
+	assert_int_equal(stacks_start(watch->stacks), 0);
 	assert_int_equal(attach_open(watch->target, &options, &callbacks, &watch->attach), 0);
 }
 
@@ -263,6 +265,7 @@ static void watch_do(struct watch *watch, const char *command)
 {
 	child_do(&watch->child, command);
 	assert_true(attach_drain(watch->attach) >= 0);
+	stacks_finish(watch->stacks); /* a full queue would lose stacks */
 }
 
 static void watch_stop(struct watch *watch)
@@ -293,7 +296,7 @@ static struct path path_of(struct watch *watch, const char *function)
 	struct path path = {0};
 
 	stacks_finish(watch->stacks);
-	assert_int_equal(stacks_snapshot(watch->stacks, &snapshot), 0);
+	assert_int_equal(stacks_snapshot(watch->stacks, 0, &snapshot), 0);
 	assert_int_equal(snapshot.unnamed, 0);
 	assert_int_equal(snapshot.without_stack, 0);
 	for (uint32_t i = 0; i < snapshot.rows_count; i++) {

@@ -120,6 +120,66 @@ static void test_lua_c_function(void **state)
 	compare_with_gdb("lua_host", "go", 12);
 }
 
+/* ------------------------------------------------------------------ recognised */
+
+static uint64_t recognised(const struct unwind *unwind)
+{
+	struct unwind_counters counters;
+
+	unwind_counters_read(unwind, &counters);
+	return counters.recognised;
+}
+
+/* Each word of the copy is changed in turn: either the stack is unwound anew, or it decides
+ * nothing: an unwinder that has seen nothing yet finds the same callers. */
+static void test_a_stack_is_recognised_by_what_decides(void **state)
+{
+	struct unwind_frame frames[FRAMES_MAX], fresh[FRAMES_MAX];
+	uint32_t count, known = 0, anew = 0;
+	struct unwind_counters counters;
+	struct scene scene;
+	uint64_t *words;
+
+	(void)state;
+	scene_open(&scene, "target_pie", "inlined");
+	words = (uint64_t *)scene.input.stack;
+	assert_int_equal(recognised(scene.unwind), 0);
+	count = unwind_stack(scene.unwind, &scene.input, frames, FRAMES_MAX, NULL);
+	assert_int_equal(recognised(scene.unwind), 1);
+	assert_int_equal(count, scene.count);
+	assert_same_frames(frames, scene.frames, count);
+	for (size_t i = 0; i < scene.input.stack_bytes / 8 && i < 1024; i++) {
+		uint64_t before = words[i], recognised_before = recognised(scene.unwind);
+
+		words[i] ^= 0x40;
+		count = unwind_stack(scene.unwind, &scene.input, frames, FRAMES_MAX, NULL);
+		if (recognised(scene.unwind) > recognised_before) {
+			struct modules *modules = NULL;
+			struct unwind *other;
+
+			known++;
+			if (i % 8 != 0) /* opening is slow */
+				goto next;
+			assert_int_equal(modules_open(scene.child.pid, &modules), 0);
+			assert_int_equal(unwind_open(modules, &other), 0);
+			assert_int_equal(unwind_stack(other, &scene.input, fresh, FRAMES_MAX, NULL),
+					 count);
+			assert_same_frames(frames, fresh, count);
+			unwind_close(other);
+			modules_close(modules);
+		} else {
+			anew++;
+		}
+	next:
+		words[i] = before;
+	}
+	unwind_counters_read(scene.unwind, &counters);
+	print_message("%u words changed: %u decide nothing, %u do; %lu of %lu recognised\n",
+		      known + anew, known, anew, counters.recognised, counters.unwound);
+	assert_true(anew >= scene.count - 1 && known > anew);
+	scene_close(&scene);
+}
+
 /* ------------------------------------------------------------------ step by step */
 
 #define SHADOW_MAX 256
@@ -453,6 +513,7 @@ int main(void)
 		cmocka_unit_test(test_stripped_program),
 		cmocka_unit_test(test_signal_frame),
 		cmocka_unit_test(test_lua_c_function),
+		cmocka_unit_test(test_a_stack_is_recognised_by_what_decides),
 		cmocka_unit_test(test_every_instruction),
 		cmocka_unit_test(test_every_instruction_of_a_static_program),
 		cmocka_unit_test(test_code_made_at_run_time),

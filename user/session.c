@@ -162,6 +162,11 @@ static int open_target(struct session *session, const struct session_options *op
 
 	if (!error)
 		error = open_registry(session);
+	if (!error && options->sample_bytes > 0) {
+		callbacks.sample = session_on_sample;
+		callbacks.arena_empty = session_on_arena_empty;
+		error = session_stacks_open(session, options->sample_bytes);
+	}
 	if (!error)
 		error = attach_open(session->target, &options->attach, &callbacks,
 				    &session->attach);
@@ -240,6 +245,7 @@ void session_close(struct session *session)
 	if (!session)
 		return;
 	attach_close(session->attach);
+	session_stacks_close(session);
 	registry_reader_close(session->registry);
 	target_close(session->target);
 	if (session->epoll_fd >= 0)
@@ -329,6 +335,9 @@ int session_tick(struct session *session, int timeout_ms)
 	struct epoll_event event;
 	int error;
 
+	error = session_stacks_run(session);
+	if (error)
+		return error;
 	if (session->is_over)
 		return 1;
 	if (timeout_ms > 0 && epoll_wait(session->epoll_fd, &event, 1, timeout_ms) < 0 &&

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "collect/attach.h"
+#include "model/stack_view.h"
 #include "model/view.h"
 
 struct session;
@@ -19,7 +20,9 @@ struct session;
 struct session_options {
 	pid_t pid;
 	struct attach_options attach;
+	uint64_t sample_bytes; /* mean between sampled stacks; 0: no stacks */
 };
+#define SESSION_SAMPLE_BYTES_MAX (1ULL << 40)
 struct session_verdict {	  /* of one comparison of replica and fresh walk */
 	uint64_t compared_blocks; /* places that no event touched meanwhile */
 	uint64_t missing, extra, different;
@@ -44,6 +47,17 @@ const struct view *session_view(const struct session *session);
 const char *session_comm(const struct session *session);
 uint64_t session_attach_ns(const struct session *session); /* how long the attach took until the
 							      picture was complete */
+
+/*
+ * Sampled stacks: the `max` with most bytes (0: all) as of now, to be freed before the session is
+ * closed. Names are found in a thread of its own, some time later. -EOPNOTSUPP: off.
+ */
+int session_stacks(struct session *session, uint32_t max, struct stack_view *out);
+void session_stacks_free(struct stack_view *view);
+/* Wait for the names of all that was taken so far. */
+void session_stacks_finish(struct session *session);
+/* Sample more or less from now on. -EOPNOTSUPP: off; -EINVAL; -ESRCH the target has ended. */
+int session_set_sample_bytes(struct session *session, uint64_t mean_bytes);
 
 /* Compare replica and fresh walk (PROTOCOL rule 13). 0 and a verdict, or -errno. Prints the first
  * differences to stderr. */

@@ -9,6 +9,7 @@
 #include "collect/attach.h"
 #include "collect/log_reader.h"
 #include "collect/registry_reader.h"
+#include "collect/stacks.h"
 #include "collect/target.h"
 #include "model/view_state.h"
 #include "session.h"
@@ -39,12 +40,21 @@ struct followed_arena {
 	uint32_t reports;
 };
 
+/* session_stacks.c. */
+struct session_stacks {
+	struct stacks *stacks;			/* NULL: off */
+	uint64_t mean_bytes, mean_before_bytes; /* between samples; before changed_ns */
+	uint64_t since_ns, changed_ns;		/* CLOCK_MONOTONIC */
+	uint64_t found_control;			/* what the target had */
+};
+
 struct session {
 	struct target *target;
 	struct attach *attach;
 	struct registry_reader *registry;
 	struct replica replica;
 	struct view view;
+	struct session_stacks stacks;
 	enum attach_mode mode;
 	int epoll_fd;
 	uint64_t attach_duration_ns;
@@ -79,5 +89,13 @@ int session_refresh(struct session *session);
 
 /* baseline.c: rule 8 and the walk, of all arenas that are broken and may be tried again. */
 int session_baseline(struct session *session);
+
+/* session_stacks.c: open before attaching, reported; run at the first tick. */
+int session_stacks_open(struct session *session, uint64_t sample_bytes);
+int session_stacks_run(struct session *session);
+void session_stacks_close(struct session *session);
+/* From the ring (struct attach_callbacks). */
+void session_on_sample(void *session, const struct attach_sample *sample);
+void session_on_arena_empty(void *session, uint32_t arena_id);
 
 #endif

@@ -47,8 +47,9 @@ static void measure_unwinding(struct unwind *unwind, const struct unwind_input *
 			unwind_stack(unwind, input, frames, FRAMES_MAX, NULL);
 		warm = best(warm, (now() - start) / rounds);
 	}
-	printf("unwind %u frames      first %7.1f us, then %6.2f us each: %8.0f stacks/s\n", count,
-	       first * 1e6, warm * 1e6, 1 / warm);
+	printf("unwind %u frames      first %7.1f us, then recognised in %6.2f us each: %8.0f "
+	       "stacks/s\n",
+	       count, first * 1e6, warm * 1e6, 1 / warm);
 }
 
 static void measure_symbols(struct modules *modules, const struct module *module)

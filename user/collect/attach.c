@@ -40,8 +40,17 @@
 #define DRAIN_IS_COMPLETE  (-ECANCELED) /* stops libbpf's loop */
 
 /* The programs that sit on probes, in the order in which they are armed. */
-enum probe_index { PROBE_SAMPLE_FREE, PROBE_SAMPLE, PROBE_FREE, PROBE_ALLOC, PROBE_BATCH, PROBES };
-static const char *const probe_names[PROBES] = {"sample_free", "sample", "free", "alloc", "batch"};
+enum probe_index {
+	PROBE_ARENA,
+	PROBE_SAMPLE_FREE,
+	PROBE_SAMPLE,
+	PROBE_FREE,
+	PROBE_ALLOC,
+	PROBE_BATCH,
+	PROBES
+};
+static const char *const probe_names[PROBES] = {"arena", "sample_free", "sample",
+						"free",	 "alloc",	"batch"};
 
 struct attach {
 	struct mmviz_bpf *skeleton;
@@ -72,6 +81,7 @@ static bool mode_has_probe(enum attach_mode mode, enum probe_index probe, bool w
 
 static void programs_by_probe(const struct mmviz_bpf *skeleton, struct bpf_program **out)
 {
+	out[PROBE_ARENA] = skeleton->progs.on_arena;
 	out[PROBE_SAMPLE_FREE] = skeleton->progs.on_sample_free;
 	out[PROBE_SAMPLE] = skeleton->progs.on_sample;
 	out[PROBE_FREE] = skeleton->progs.on_free;
@@ -327,6 +337,13 @@ static void deliver_event(struct attach *attach, const struct ring_event *record
 		attach->callbacks.event(attach->callbacks.context, &event);
 }
 
+static void deliver_arena(struct attach *attach, const struct ring_arena *record)
+{
+	if (attach->callbacks.arena_empty != NULL)
+		attach->callbacks.arena_empty(attach->callbacks.context,
+					      (uint32_t)record->arena_id);
+}
+
 static void deliver_sample(struct attach *attach, const struct ring_sample *record)
 {
 	bool has_stack = record->head.kind == RING_SAMPLE;
@@ -380,6 +397,9 @@ static int on_record(void *context, void *data, size_t bytes)
 	case RING_SAMPLE_BARE:
 	case RING_SAMPLE_FREE:
 		deliver_sample(attach, data);
+		break;
+	case RING_ARENA_EMPTY:
+		deliver_arena(attach, data);
 		break;
 	case RING_END:
 		deliver_end(attach, data);

@@ -55,6 +55,8 @@ struct attach_callbacks {
 	void (*batch)(void *context, const struct attach_batch *batch);
 	void (*event)(void *context, const struct attach_event *event);
 	void (*sample)(void *context, const struct attach_sample *sample);
+	/* With `sample`: the arena was reset or destroyed; the blocks of earlier samples are gone. */
+	void (*arena_empty)(void *context, uint32_t arena_id);
 	void (*end)(void *context, enum attach_end how,
 		    int exit_code); /* the target exits or execs; tails came before */
 };

@@ -49,10 +49,17 @@ int rooted_file_open(int root_fd, const char *path)
 	return place < 0 ? place : open_place(place, NULL);
 }
 
+int rooted_mapped_file_open(int root_fd, const char *path, const struct mapping *mapping)
+{
+	int place = rooted_place(root_fd, path);
+
+	return place < 0 ? place : open_place(place, mapping);
+}
+
 int mapped_file_open(int proc_fd, const struct mapping *mapping, bool is_executable)
 {
 	char path[64];
-	int fd, root_fd, place;
+	int fd, root_fd;
 
 	if (is_executable && (fd = regular_file_open(proc_fd, "exe")) >= 0)
 		return fd;
@@ -63,7 +70,7 @@ int mapped_file_open(int proc_fd, const struct mapping *mapping, bool is_executa
 	root_fd = openat(proc_fd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root_fd < 0)
 		return -errno;
-	place = rooted_place(root_fd, mapping->path);
+	fd = rooted_mapped_file_open(root_fd, mapping->path, mapping);
 	close(root_fd);
-	return place < 0 ? place : open_place(place, mapping);
+	return fd;
 }

@@ -23,5 +23,7 @@ int rooted_file_open(int root_fd, const char *path);
  * what is found by name is taken only if it is the same inode.
  */
 int mapped_file_open(int proc_fd, const struct mapping *mapping, bool is_executable);
+/* By name alone, for those who may not look into /proc/PID any more. */
+int rooted_mapped_file_open(int root_fd, const char *path, const struct mapping *mapping);
 
 #endif

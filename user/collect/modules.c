@@ -47,7 +47,8 @@ struct entry {
 	struct mapping identity; /* device and inode; no path */
 	char *path;		 /* as in maps, for the search of a debug file */
 	int fd;
-	Elf *elf; /* until libdwfl takes it */
+	int debug_fd; /* found by build-id when the module was first seen; -1: not, or given away */
+	Elf *elf;     /* until libdwfl takes it */
 	void *image;
 	bool is_replaced;
 	struct {
@@ -125,6 +126,11 @@ static int give_debug_file(Dwfl_Module *module, void **userdata, const char *nam
 	int fd;
 
 	(void)name, (void)base, (void)file_name, (void)out_name;
+	if (entry->debug_fd >= 0 && !is_supplement(module, link)) {
+		fd = entry->debug_fd;
+		entry->debug_fd = -1;
+		return fd;
+	}
 	if (is_supplement(module, link)) {
 		Dwarf *dwarf = dwfl_module_getdwarf(module, &dwarf_bias);
 
@@ -159,6 +165,8 @@ static void entry_free(struct entry *entry)
 	elf_end(entry->elf);
 	if (entry->fd >= 0)
 		close(entry->fd);
+	if (entry->debug_fd >= 0)
+		close(entry->debug_fd);
 	free(entry->image);
 	free(entry->path);
 	free(entry);
@@ -173,7 +181,7 @@ static struct entry *entry_new(struct modules *modules, const struct mapping *ma
 
 	if (entry == NULL)
 		return NULL;
-	entry->fd = -1;
+	entry->fd = entry->debug_fd = -1;
 	entry->owner = modules;
 	entry->identity = *mapping;
 	entry->identity.path = NULL;
@@ -220,6 +228,9 @@ static Elf *open_elf(struct entry *entry, const struct mapping *mapping, const c
 		return copy_image(entry);
 	entry->fd = mapped_file_open(entry->owner->proc_fd, mapping,
 				     strcmp(mapping->path, executable) == 0);
+	if (entry->fd < 0 && entry->owner->root_fd >= 0) /* privileges were given up */
+		entry->fd = rooted_mapped_file_open(
+			entry->owner->root_fd, rooted_path(entry->owner, mapping->path), mapping);
 	if (entry->fd < 0 || fstat(entry->fd, &status) != 0)
 		return NULL;
 	return elf_begin(entry->fd, status.st_size <= READ_BYTES_MAX ? ELF_C_READ : ELF_C_READ_MMAP,
@@ -292,6 +303,28 @@ static void read_build_id(struct entry *entry)
 		sprintf(entry->build_id + 2 * i, "%02x", ((const unsigned char *)id)[i]);
 }
 
+/*
+ * While we may: later, without privileges, it may be out of reach. One that can only be told by its
+ * checksum is looked for when it is wanted, since all of it must be read.
+ */
+static void find_debug_file(struct entry *entry)
+{
+	struct debug_wanted wanted = {.root_fd = entry->owner->root_fd,
+				      .rooted_path = rooted_path(entry->owner, entry->path),
+				      .path = entry->path};
+	GElf_Word crc;
+	const void *id;
+	ssize_t bytes = dwelf_elf_gnu_build_id(entry->elf, &id);
+
+	if (bytes <= 0 || entry->identity.inode == 0)
+		return;
+	wanted.build_id = id;
+	wanted.build_id_bytes = (size_t)bytes;
+	wanted.link = dwelf_elf_gnu_debuglink(entry->elf, &crc);
+	wanted.link_crc = wanted.link != NULL ? crc : 0;
+	entry->debug_fd = debug_file_open(&wanted);
+}
+
 static struct entry *entry_open(struct modules *modules, const struct mapping *mapping,
 				const char *executable)
 {
@@ -304,6 +337,7 @@ static struct entry *entry_open(struct modules *modules, const struct mapping *m
 	if (is_program(elf) && measure(entry, elf)) {
 		entry->elf = elf;
 		read_build_id(entry);
+		find_debug_file(entry);
 		return entry;
 	}
 	elf_end(elf);

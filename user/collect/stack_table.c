@@ -17,7 +17,7 @@
 
 struct block {
 	uint64_t addr; /* 0: empty */
-	uint64_t weight_bytes, mean_bytes;
+	uint64_t bytes, weight_bytes, mean_bytes;
 	uint32_t arena_id, stack_id;
 };
 struct stack_table {
@@ -208,14 +208,18 @@ static void remove_block(struct stack_table *table, struct block *block)
 	table->blocks_count--;
 }
 
-static void add_to(struct stack_estimate *estimate, uint64_t weight_bytes, uint64_t mean_bytes,
-		   int sign)
+static void add_to(struct stack_estimate *estimate, const struct block *block, int sign)
 {
+	const double weight = (double)block->weight_bytes, mean = (double)block->mean_bytes;
+	const double bytes = block->bytes > 0 ? (double)block->bytes : 1;
+
 	estimate->samples += (uint64_t)sign;
-	estimate->bytes += sign * (double)weight_bytes;
-	estimate->variance += sign * (double)weight_bytes * (double)mean_bytes;
+	estimate->bytes += sign * weight;
+	estimate->variance += sign * weight * mean;
+	estimate->blocks += sign * weight / bytes;
+	estimate->blocks_variance += sign * (weight / bytes) * (mean / bytes);
 	if (estimate->samples == 0) /* no residue of rounding */
-		estimate->bytes = estimate->variance = 0;
+		*estimate = (struct stack_estimate){0};
 }
 
 bool stack_table_free(struct stack_table *table, uint64_t addr)
@@ -224,7 +228,7 @@ bool stack_table_free(struct stack_table *table, uint64_t addr)
 
 	if (!block || !block->addr)
 		return false;
-	add_to(&table->rows[block->stack_id].live, block->weight_bytes, block->mean_bytes, -1);
+	add_to(&table->rows[block->stack_id].live, block, -1);
 	remove_block(table, block);
 	return true;
 }
@@ -232,23 +236,25 @@ bool stack_table_free(struct stack_table *table, uint64_t addr)
 void stack_table_alloc(struct stack_table *table, const struct stack_sample *sample)
 {
 	struct stack_row *row = &table->rows[sample->stack_id];
-
-	stack_table_free(table, sample->addr);
-	add_to(&row->allocated, sample->weight_bytes, sample->mean_bytes, 1);
-	if (!sample->addr ||
-	    (2 * (table->blocks_count + 1) > table->blocks_room && !grow_blocks(table))) {
-		table->untracked++;
-		return;
-	}
-	*find_block(table, sample->addr) = (struct block){
+	const struct block block = {
 		.addr = sample->addr,
+		.bytes = sample->bytes,
 		.weight_bytes = sample->weight_bytes,
 		.mean_bytes = sample->mean_bytes,
 		.arena_id = sample->arena_id,
 		.stack_id = sample->stack_id,
 	};
+
+	stack_table_free(table, sample->addr);
+	add_to(&row->allocated, &block, 1);
+	if (!sample->addr ||
+	    (2 * (table->blocks_count + 1) > table->blocks_room && !grow_blocks(table))) {
+		table->untracked++;
+		return;
+	}
+	*find_block(table, sample->addr) = block;
 	table->blocks_count++;
-	add_to(&row->live, sample->weight_bytes, sample->mean_bytes, 1);
+	add_to(&row->live, &block, 1);
 }
 
 void stack_table_reset_arena(struct stack_table *table, uint32_t arena_id)
@@ -284,22 +290,46 @@ uint64_t stack_table_untracked(const struct stack_table *table)
 	return table->untracked;
 }
 
+void stack_estimate_add(struct stack_estimate *to, const struct stack_estimate *from)
+{
+	to->samples += from->samples;
+	to->bytes += from->bytes;
+	to->variance += from->variance;
+	to->blocks += from->blocks;
+	to->blocks_variance += from->blocks_variance;
+}
+
 /*
- * The number of sample points is a Poisson variable; points = bytes^2 / variance, each worth
- * variance / bytes. Its interval by Byar's approximation (Breslow and Day 1987), which holds for
- * few points, too.
+ * The number of sample points is a Poisson variable; points = sum^2 / variance, each worth
+ * variance / sum. Its interval by Byar's approximation (Breslow and Day 1987), which holds for few
+ * points, too. `worth`: of a point, when there is none.
  */
-void stack_estimate_interval(const struct stack_estimate *estimate, uint64_t mean_bytes,
-			     double *low_bytes, double *high_bytes)
+static void interval(double sum, double variance, double worth, double *low_out, double *high_out)
 {
 	const double z = 1.96;
-	bool is_empty = estimate->bytes <= 0;
-	double points = is_empty ? 0 : estimate->bytes * estimate->bytes / estimate->variance;
-	double worth = is_empty ? (double)mean_bytes : estimate->variance / estimate->bytes;
+	bool is_empty = sum <= 0 || variance <= 0;
+	double points = is_empty ? 0 : sum * sum / variance;
 	double more = points + 1;
 	double low = is_empty ? 0 : 1 - 1 / (9 * points) - z / (3 * sqrt(points));
 	double high = 1 - 1 / (9 * more) + z / (3 * sqrt(more));
 
-	*low_bytes = low > 0 ? worth * points * low * low * low : 0;
-	*high_bytes = worth * more * high * high * high;
+	if (!is_empty)
+		worth = variance / sum;
+	*low_out = low > 0 ? worth * points * low * low * low : 0;
+	*high_out = worth * more * high * high * high;
+}
+
+void stack_estimate_interval(const struct stack_estimate *estimate, uint64_t mean_bytes,
+			     double *low_bytes, double *high_bytes)
+{
+	interval(estimate->bytes, estimate->variance, (double)mean_bytes, low_bytes, high_bytes);
+}
+
+void stack_estimate_blocks_interval(const struct stack_estimate *estimate,
+				    const struct stack_estimate *allocated, double *low_blocks,
+				    double *high_blocks)
+{
+	double worth = allocated->blocks > 0 ? allocated->blocks_variance / allocated->blocks : 1;
+
+	interval(estimate->blocks, estimate->blocks_variance, worth, low_blocks, high_blocks);
 }

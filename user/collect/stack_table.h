@@ -17,11 +17,15 @@ struct stack_table;
 #define STACK_NONE  0 /* the id of samples whose stack is not known */
 #define STACK_OTHER 1 /* and of those for which there was no room */
 
-/* An estimate: the sum of weights, and its variance. Samples come from a Poisson process over
- * bytes: variance = sum of weight * mean bytes between samples. */
+/*
+ * An estimate: the sum of weights, and its variance. Samples come from a Poisson process over
+ * bytes: variance = sum of weight * mean bytes between samples. A sampled block stands for weight /
+ * its size blocks like it.
+ */
 struct stack_estimate {
 	uint64_t samples;
 	double bytes, variance;
+	double blocks, blocks_variance;
 };
 struct stack_row {
 	uint32_t depth;
@@ -39,7 +43,7 @@ uint32_t stack_table_intern(struct stack_table *table, const uint64_t *addrs, ui
 			    bool is_complete);
 
 struct stack_sample {
-	uint64_t addr; /* of the block */
+	uint64_t addr, bytes; /* of the block */
 	uint32_t arena_id;
 	uint32_t stack_id;
 	uint64_t weight_bytes; /* that it stands for */
@@ -56,8 +60,13 @@ uint32_t stack_table_count(const struct stack_table *table); /* ids are below it
 const struct stack_row *stack_table_row(const struct stack_table *table, uint32_t id);
 uint64_t stack_table_untracked(const struct stack_table *table); /* samples beyond the bounds */
 
+void stack_estimate_add(struct stack_estimate *to, const struct stack_estimate *from);
 /* The interval in which the true number of bytes lies with 95 % probability. */
 void stack_estimate_interval(const struct stack_estimate *estimate, uint64_t mean_bytes,
 			     double *low_bytes, double *high_bytes);
+/* And of blocks. `allocated`: of the same stack; tells what a sample is worth when there is none. */
+void stack_estimate_blocks_interval(const struct stack_estimate *estimate,
+				    const struct stack_estimate *allocated, double *low_blocks,
+				    double *high_blocks);
 
 #endif

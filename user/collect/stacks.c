@@ -10,17 +10,22 @@
  * stay live for ever.
  *
  * Modules, unwinder and symbols belong to the thread alone. Names of an address are found once, at
- * the first stack that has it, and kept: they tell what was there when the sample was taken.
+ * the first stack that has it, and kept: they tell what was there when the sample was taken. Code
+ * that nobody has named yet is asked for some times more: a just-in-time compiler may tell later.
  */
 #define _GNU_SOURCE
 #include "collect/stacks.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
+#include "collect/retry.h"
 #include "collect/unwind.h"
 
 #define STACK_BYTES_MAX (64u << 20) /* as much as a full ring */
@@ -28,6 +33,7 @@
 #define RED_ZONE_BYTES	128
 #define PLACES_MAX	(256u << 10)
 #define CACHE_BYTES	(1u << 20) /* of symbols: the places here are the cache */
+#define THREAD_NICE	5	   /* who takes events in goes before, and so does the target */
 
 struct item {
 	struct item *next;
@@ -45,8 +51,13 @@ struct place {
 	struct place *next_in_bucket, *next_unnamed;
 	uint32_t frames_count; /* 0: not found yet */
 	struct stacks_frame *frames;
+	struct stacks_frame *older_frames; /* that snapshots may still refer to */
+	uint32_t tries;
+	uint64_t due_ns; /* CLOCK_MONOTONIC of the next try */
 };
 #define PLACE_BUCKETS 16384
+#define TRIES_MAX     10
+#define TRY_PERIOD_NS 1000000000ull
 
 struct stacks {
 	pthread_t thread;
@@ -67,6 +78,7 @@ struct stacks {
 
 	/* Of the thread: */
 	struct place *first_unnamed, **last_unnamed;
+	struct place *first_nameless, **last_nameless; /* tried again, in order of due_ns */
 	struct modules *modules;
 	struct unwind *unwind;
 	struct symbols *symbols;
@@ -116,6 +128,7 @@ void stacks_take(struct stacks *stacks, const struct attach_sample *sample, uint
 	}
 	item->sample = (struct stack_sample){
 		.addr = sample->addr,
+		.bytes = sample->bytes,
 		.arena_id = sample->arena_id,
 		.weight_bytes = sample->weight_bytes,
 		.mean_bytes = mean_bytes,
@@ -156,6 +169,23 @@ static struct place *find_place(struct stacks *stacks, uint64_t addr)
 	return place;
 }
 
+static void append_place(struct place ***last, struct place *place)
+{
+	place->next_unnamed = NULL;
+	**last = place;
+	*last = &place->next_unnamed;
+}
+
+static struct place *take_place(struct place **first, struct place ***last)
+{
+	struct place *place = *first;
+
+	*first = place->next_unnamed;
+	if (*first == NULL)
+		*last = first;
+	return place;
+}
+
 /* Under the table's lock. */
 static void want_name(struct stacks *stacks, uint64_t addr)
 {
@@ -170,8 +200,7 @@ static void want_name(struct stacks *stacks, uint64_t addr)
 	place->addr = addr;
 	place->next_in_bucket = *bucket;
 	*bucket = place;
-	*stacks->last_unnamed = place;
-	stacks->last_unnamed = &place->next_unnamed;
+	append_place(&stacks->last_unnamed, place);
 	stacks->places_count++;
 	stacks->unnamed_count++;
 }
@@ -214,21 +243,46 @@ static struct stacks_frame *copy_frames(const struct symbol_place *place)
 	return frames;
 }
 
+/* Under the table's lock. No name again: what it had stays. */
+static void set_names(struct place *place, struct stacks_frame *frames, uint32_t count)
+{
+	if (frames == NULL)
+		return;
+	place->older_frames = place->frames;
+	place->frames = frames;
+	place->frames_count = count;
+}
+
 /* Name one address. The slow part happens without a lock: only this thread changes places. */
 static void name_next(struct stacks *stacks)
 {
 	struct place *place = stacks->first_unnamed;
 	const struct symbol_place *answer = symbols_resolve(stacks->symbols, place->addr);
-	struct stacks_frame *frames = answer != NULL ? copy_frames(answer) : NULL;
+	bool is_nameless = answer != NULL && answer->source == SYMBOL_UNKNOWN &&
+			   answer->module[0] == '\0' && place->tries < TRIES_MAX;
+	struct stacks_frame *frames =
+		answer == NULL || (is_nameless && place->tries > 0) ? NULL : copy_frames(answer);
 
 	pthread_mutex_lock(&stacks->table_lock);
-	stacks->first_unnamed = place->next_unnamed;
-	if (stacks->first_unnamed == NULL)
-		stacks->last_unnamed = &stacks->first_unnamed;
-	stacks->unnamed_count--;
-	place->frames = frames;
-	place->frames_count = frames != NULL ? answer->frames_count : 0;
+	take_place(&stacks->first_unnamed, &stacks->last_unnamed);
+	stacks->unnamed_count -= place->tries == 0;
+	set_names(place, frames, frames != NULL ? answer->frames_count : 0);
 	pthread_mutex_unlock(&stacks->table_lock);
+	place->tries++;
+	if (is_nameless) {
+		place->due_ns = retry_now_ns() + TRY_PERIOD_NS;
+		append_place(&stacks->last_nameless, place);
+	}
+}
+
+/* Move what is due to the places that want a name. */
+static void try_nameless(struct stacks *stacks)
+{
+	uint64_t now_ns = retry_now_ns();
+
+	while (stacks->first_nameless != NULL && stacks->first_nameless->due_ns <= now_ns)
+		append_place(&stacks->last_unnamed,
+			     take_place(&stacks->first_nameless, &stacks->last_nameless));
 }
 
 /* ------------------------------------------------------------------ the thread */
@@ -273,17 +327,32 @@ static void handle(struct stacks *stacks, struct item *item)
 	pthread_mutex_unlock(&stacks->table_lock);
 }
 
+/* Under the queue's lock: until something comes, or a nameless place is due. */
+static void wait_for_work(struct stacks *stacks)
+{
+	uint64_t due_ns;
+	struct timespec due;
+
+	stacks->is_busy = false;
+	pthread_cond_broadcast(&stacks->queue_drained);
+	if (stacks->first_nameless == NULL) {
+		pthread_cond_wait(&stacks->queue_filled, &stacks->queue_lock);
+		return;
+	}
+	due_ns = stacks->first_nameless->due_ns;
+	due = (struct timespec){(time_t)(due_ns / 1000000000), (long)(due_ns % 1000000000)};
+	pthread_cond_timedwait(&stacks->queue_filled, &stacks->queue_lock, &due);
+	try_nameless(stacks);
+}
+
 /* The next item, or NULL: then there is a name to be found, or the end has come. */
 static struct item *next_item(struct stacks *stacks, bool *is_end)
 {
 	struct item *item;
 
 	pthread_mutex_lock(&stacks->queue_lock);
-	while (stacks->first == NULL && stacks->first_unnamed == NULL && !stacks->is_closing) {
-		stacks->is_busy = false;
-		pthread_cond_broadcast(&stacks->queue_drained);
-		pthread_cond_wait(&stacks->queue_filled, &stacks->queue_lock);
-	}
+	while (stacks->first == NULL && stacks->first_unnamed == NULL && !stacks->is_closing)
+		wait_for_work(stacks);
 	stacks->is_busy = true;
 	*is_end = stacks->is_closing;
 	item = stacks->first;
@@ -302,6 +371,7 @@ static void *work(void *context)
 	struct stacks *stacks = context;
 	bool is_end = false;
 
+	setpriority(PRIO_PROCESS, (id_t)gettid(), THREAD_NICE);
 	while (!is_end) {
 		struct item *item = next_item(stacks, &is_end);
 
@@ -342,27 +412,48 @@ static int open_parts(struct stacks *stacks, pid_t pid)
 int stacks_open(pid_t pid, struct stacks **out)
 {
 	struct stacks *stacks = calloc(1, sizeof(*stacks));
+	pthread_condattr_t attributes;
 	int error;
 
 	if (stacks == NULL)
 		return -ENOMEM;
 	stacks->last = &stacks->first;
 	stacks->last_unnamed = &stacks->first_unnamed;
+	stacks->last_nameless = &stacks->first_nameless;
 	stacks->is_busy = true;
 	pthread_mutex_init(&stacks->queue_lock, NULL);
 	pthread_mutex_init(&stacks->table_lock, NULL);
-	pthread_cond_init(&stacks->queue_filled, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&stacks->queue_filled, &attributes);
+	pthread_condattr_destroy(&attributes);
 	pthread_cond_init(&stacks->queue_drained, NULL);
 	error = open_parts(stacks, pid);
-	if (error == 0)
-		error = -pthread_create(&stacks->thread, NULL, work, stacks);
 	if (error != 0) {
 		stacks_close(stacks);
 		return error;
 	}
-	stacks->is_started = true;
 	*out = stacks;
 	return 0;
+}
+
+/* Signals are for the other threads. */
+int stacks_start(struct stacks *stacks)
+{
+	sigset_t all, before;
+	int error;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	error = pthread_create(&stacks->thread, NULL, work, stacks);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	stacks->is_started = error == 0;
+	return -error;
+}
+
+bool stacks_is_started(const struct stacks *stacks)
+{
+	return stacks->is_started;
 }
 
 static void stop_thread(struct stacks *stacks)
@@ -380,6 +471,7 @@ static void free_places(struct stacks *stacks)
 		for (struct place *place = stacks->places[i], *next; place != NULL; place = next) {
 			next = place->next_in_bucket;
 			free(place->frames);
+			free(place->older_frames);
 			free(place);
 		}
 }
@@ -456,14 +548,67 @@ static uint32_t library_frames(const struct stacks_frame *frames, uint32_t count
 	return own < count ? own : 0;
 }
 
-static size_t count_frames(struct stacks *stacks)
+/* ------------------------------------------------------------------ which stacks */
+
+struct rank {
+	double bytes;
+	uint32_t id;
+};
+
+static int by_bytes(const void *a, const void *b)
+{
+	const struct rank *left = a, *right = b;
+
+	if (left->bytes != right->bytes)
+		return left->bytes < right->bytes ? 1 : -1;
+	return left->id < right->id ? -1 : left->id > right->id;
+}
+
+/* Mark the first `max` by live bytes, or by allocated bytes. */
+static void mark_first(const struct stack_table *table, struct rank *ranks, uint32_t max,
+		       bool by_live, bool *is_wanted)
+{
+	uint32_t count = stack_table_count(table);
+
+	for (uint32_t id = 0; id < count; id++) {
+		const struct stack_row *row = stack_table_row(table, id);
+
+		ranks[id] = (struct rank){by_live ? row->live.bytes : row->allocated.bytes, id};
+	}
+	qsort(ranks, count, sizeof(*ranks), by_bytes);
+	for (uint32_t i = 0; i < count && i < max; i++)
+		is_wanted[ranks[i].id] = true;
+}
+
+/* By id, which stacks are to be told of. NULL: no memory. */
+static bool *choose(const struct stack_table *table, uint32_t max)
+{
+	uint32_t count = stack_table_count(table);
+	bool *is_wanted = calloc(count, sizeof(*is_wanted));
+	struct rank *ranks = calloc(count, sizeof(*ranks));
+
+	if (is_wanted == NULL || ranks == NULL) {
+		free(is_wanted);
+		is_wanted = NULL;
+	} else if (max == 0 || count <= max + 2) {
+		memset(is_wanted, true, count);
+	} else {
+		mark_first(table, ranks, (max + 1) / 2, true, is_wanted);
+		mark_first(table, ranks, max / 2, false, is_wanted);
+		is_wanted[STACK_NONE] = is_wanted[STACK_OTHER] = true;
+	}
+	free(ranks);
+	return is_wanted;
+}
+
+static size_t count_frames(struct stacks *stacks, const bool *is_wanted)
 {
 	size_t total = 0;
 
 	for (uint32_t id = 0; id < stack_table_count(stacks->table); id++) {
 		const struct stack_row *row = stack_table_row(stacks->table, id);
 
-		for (uint32_t i = 0; i < row->depth; i++)
+		for (uint32_t i = 0; is_wanted[id] && i < row->depth; i++)
 			total += frames_of(stacks, row->addrs[i], NULL);
 	}
 	return total;
@@ -489,30 +634,120 @@ static void fill_row(struct stacks *stacks, uint32_t id, struct stacks_frame **f
 	};
 }
 
+/* STACK_OTHER comes before all that is added to it. */
+static void fill_rows(struct stacks *stacks, const bool *is_wanted, struct stacks_frame *frames,
+		      struct stacks_snapshot *out)
+{
+	for (uint32_t id = 0; id < stack_table_count(stacks->table); id++) {
+		const struct stack_row *row = stack_table_row(stacks->table, id);
+
+		if (is_wanted[id]) {
+			fill_row(stacks, id, &frames, &out->rows[out->rows_count++]);
+			continue;
+		}
+		stack_estimate_add(&out->rows[STACK_OTHER].allocated, &row->allocated);
+		stack_estimate_add(&out->rows[STACK_OTHER].live, &row->live);
+		out->left_out++;
+	}
+}
+
+static bool is_same_path(const struct stacks_row *a, const struct stacks_row *b)
+{
+	if (a->frames_count != b->frames_count || a->is_complete != b->is_complete)
+		return false;
+	for (uint32_t i = 0; i < a->frames_count; i++)
+		if (a->frames[i].addr != b->frames[i].addr)
+			return false;
+	return true;
+}
+
+static uint64_t hash_path(const struct stacks_row *row)
+{
+	uint64_t hash = row->frames_count;
+
+	for (uint32_t i = 0; i < row->frames_count; i++) {
+		hash = (hash ^ row->frames[i].addr) * 0x9e3779b97f4a7c15;
+		hash ^= hash >> 32;
+	}
+	return hash;
+}
+
+/* Stacks that differ in the library alone are one: the first. `slots`: zeroed, a power of two, more
+ * than rows; number of a row that was kept. */
+static void merge_paths(struct stacks_snapshot *snapshot, uint32_t *slots, uint32_t slots_count)
+{
+	uint32_t kept = STACK_OTHER + 1;
+
+	for (uint32_t i = kept; i < snapshot->rows_count; i++) {
+		const struct stacks_row *row = &snapshot->rows[i];
+		uint32_t at = (uint32_t)hash_path(row) & (slots_count - 1);
+
+		while (slots[at] != 0 && !is_same_path(&snapshot->rows[slots[at]], row))
+			at = (at + 1) & (slots_count - 1);
+		if (slots[at] != 0) {
+			stack_estimate_add(&snapshot->rows[slots[at]].allocated, &row->allocated);
+			stack_estimate_add(&snapshot->rows[slots[at]].live, &row->live);
+			continue;
+		}
+		slots[at] = kept;
+		snapshot->rows[kept++] = *row;
+	}
+	snapshot->rows_count = kept;
+}
+
+static int merge_rows(struct stacks_snapshot *snapshot)
+{
+	uint32_t slots_count = 16;
+	uint32_t *slots;
+
+	while (slots_count < 2 * snapshot->rows_count)
+		slots_count *= 2;
+	slots = calloc(slots_count, sizeof(*slots));
+	if (slots == NULL)
+		return -ENOMEM;
+	merge_paths(snapshot, slots, slots_count);
+	free(slots);
+	return 0;
+}
+
+/* Under the table's lock. */
+static int take_snapshot(struct stacks *stacks, uint32_t max, struct stacks_snapshot *out)
+{
+	bool *is_wanted = choose(stacks->table, max);
+	int error = -ENOMEM;
+
+	if (is_wanted != NULL) {
+		out->rows = calloc(stack_table_count(stacks->table), sizeof(*out->rows));
+		out->frames =
+			calloc(count_frames(stacks, is_wanted) + 1, sizeof(struct stacks_frame));
+	}
+	if (out->rows != NULL && out->frames != NULL) {
+		fill_rows(stacks, is_wanted, out->frames, out);
+		error = merge_rows(out);
+	}
+	free(is_wanted);
+	out->untracked = stack_table_untracked(stacks->table);
+	out->without_stack = stacks->without_stack;
+	out->unnamed = stacks->unnamed_count;
+	return error;
+}
+
 /* Names outlive the snapshot: places are freed by stacks_close only. */
-int stacks_snapshot(struct stacks *stacks, struct stacks_snapshot *out)
+int stacks_snapshot(struct stacks *stacks, uint32_t max, struct stacks_snapshot *out)
 {
 	struct stacks_snapshot snapshot = {0};
-	struct stacks_frame *frames;
+	int error;
 
 	pthread_mutex_lock(&stacks->table_lock);
-	snapshot.rows_count = stack_table_count(stacks->table);
-	snapshot.rows = calloc(snapshot.rows_count, sizeof(*snapshot.rows));
-	snapshot.frames = frames = calloc(count_frames(stacks) + 1, sizeof(*frames));
-	for (uint32_t id = 0; snapshot.rows != NULL && frames != NULL && id < snapshot.rows_count;
-	     id++)
-		fill_row(stacks, id, &frames, &snapshot.rows[id]);
-	snapshot.untracked = stack_table_untracked(stacks->table);
-	snapshot.without_stack = stacks->without_stack;
-	snapshot.unnamed = stacks->unnamed_count;
+	error = take_snapshot(stacks, max, &snapshot);
 	pthread_mutex_unlock(&stacks->table_lock);
 	pthread_mutex_lock(&stacks->queue_lock);
 	snapshot.samples = stacks->samples;
 	pthread_mutex_unlock(&stacks->queue_lock);
 	snapshot.lost = __atomic_load_n(&stacks->lost, __ATOMIC_RELAXED);
-	if (snapshot.rows == NULL || snapshot.frames == NULL) {
+	if (error != 0) {
 		stacks_snapshot_free(&snapshot);
-		return -ENOMEM;
+		return error;
 	}
 	*out = snapshot;
 	return 0;

@@ -7,6 +7,9 @@
  * and reading debug information never hold it up. When samples come faster than they are unwound,
  * further ones lose their stack, not their weight. stacks_take belongs to one thread; the others
  * may be called from any.
+ *
+ * Opening wants privileges, the thread does not: it begins with stacks_start, and has those that
+ * are left then.
  */
 #ifndef MMVIZ_COLLECT_STACKS_H
 #define MMVIZ_COLLECT_STACKS_H
@@ -19,6 +22,9 @@ struct stacks;
 
 /* 0, or what modules_open says; reports nothing. */
 int stacks_open(pid_t pid, struct stacks **out);
+/* From now on samples are unwound; those that were taken before have waited. 0 or -errno. */
+int stacks_start(struct stacks *stacks);
+bool stacks_is_started(const struct stacks *stacks);
 void stacks_close(struct stacks *stacks); /* NULL is fine */
 
 /* `mean_bytes`: between samples, at the time. */
@@ -45,6 +51,7 @@ struct stacks_row {
 struct stacks_snapshot {
 	uint32_t rows_count;
 	struct stacks_row *rows; /* in order of id */
+	uint32_t left_out;	 /* stacks that were added to STACK_OTHER, for want of room here */
 	uint64_t samples;	 /* that were taken */
 	uint64_t without_stack;	 /* of them: the ring or the queue was full */
 	uint64_t untracked;	 /* of them: beyond the bounds, never live */
@@ -52,9 +59,12 @@ struct stacks_snapshot {
 	uint32_t unnamed;	 /* addresses that still wait for their names */
 	void *frames;		 /* of all rows */
 };
-/* All stacks as of now, without the library's own frames; a name that is not found yet is "?". To
- * be freed before stacks_close. 0 or -ENOMEM. */
-int stacks_snapshot(struct stacks *stacks, struct stacks_snapshot *out);
+/*
+ * The stacks with the most bytes live or allocated, at most `max` beside STACK_NONE and STACK_OTHER
+ * (0: all); what the others hold is added to STACK_OTHER. Without the library's own frames, and
+ * stacks that differ in those alone are one; a name that is not found yet is "?". To be freed before stacks_close. 0 or -ENOMEM.
+ */
+int stacks_snapshot(struct stacks *stacks, uint32_t max, struct stacks_snapshot *out);
 void stacks_snapshot_free(struct stacks_snapshot *snapshot);
 
 #endif

@@ -13,17 +13,25 @@
  *     way did not save is still in it.
  *   - A stub without any information (the linkage table of a static program) has no frame: the
  *     return address is on top of the stack, and a call stands before the place it points to.
+ *
+ * A stack like one that was unwound to its bottom before is recognised (unwind_memo.h).
  */
 #include "collect/unwind.h"
+#include "collect/unwind_memo.h"
 
 #include <elfutils/libdwfl.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define WORDS_MAX 512
+
 struct unwind {
 	struct modules *modules;
 	bool is_attached;
+	struct unwind_memo *memo;
+	uint64_t generation; /* of the modules, when the memo was begun */
+	struct unwind_counters counters;
 	/* During unwind_stack: */
 	const struct unwind_input *input;
 	struct unwind_frame *frames;
@@ -32,15 +40,18 @@ struct unwind {
 	bool has_lost_rbx;		      /* there, in libdwfl's opinion */
 	bool has_missed;		      /* memory that is not in the copy was asked for */
 	bool is_first_known;		      /* libdwfl starts at the last frame */
+	struct unwind_word words[WORDS_MAX];  /* that were read */
+	uint32_t words_count;
 };
 
-static bool copy_read(const struct unwind_input *input, uint64_t addr, uint64_t *out)
+/* Too many: then the stack is not kept. */
+static bool copy_read(struct unwind *unwind, uint64_t addr, uint64_t *out)
 {
-	uint64_t into = addr - input->stack_addr;
-
-	if (into >= input->stack_bytes || input->stack_bytes - into < sizeof(*out))
+	if (!unwind_input_read(unwind->input, addr, out))
 		return false;
-	memcpy(out, (const char *)input->stack + into, sizeof(*out));
+	if (unwind->words_count < WORDS_MAX)
+		unwind->words[unwind->words_count] = (struct unwind_word){addr, *out};
+	unwind->words_count++;
 	return true;
 }
 
@@ -51,7 +62,7 @@ static bool read_memory(Dwfl *dwfl, Dwarf_Addr addr, Dwarf_Word *out, void *cont
 	struct unwind *unwind = context;
 
 	(void)dwfl;
-	if (copy_read(unwind->input, addr, out) ||
+	if (copy_read(unwind, addr, out) ||
 	    modules_read(unwind->modules, addr, out, sizeof(*out)) == 0)
 		return true;
 	unwind->has_missed = true;
@@ -176,7 +187,7 @@ static void leave_stub(struct unwind *unwind)
 		return;
 	add_frame(unwind, &frame);
 	frame.is_return_address = true;
-	if (copy_read(unwind->input, unwind->registers[UNWIND_RSP], &frame.pc) &&
+	if (copy_read(unwind, unwind->registers[UNWIND_RSP], &frame.pc) &&
 	    is_after_call(unwind->modules, frame.pc)) {
 		unwind->registers[UNWIND_RSP] += sizeof(frame.pc);
 		add_frame(unwind, &frame);
@@ -209,25 +220,63 @@ static bool run(struct unwind *unwind)
 	return result == 0 && !unwind->has_missed;
 }
 
+static uint32_t recognise(struct unwind *unwind, const struct unwind_input *input,
+			  struct unwind_frame *frames, uint32_t max)
+{
+	uint64_t generation = modules_generation(unwind->modules);
+
+	if (generation != unwind->generation)
+		unwind_memo_clear(unwind->memo);
+	unwind->generation = generation;
+	return unwind_memo_find(unwind->memo, input, frames, max);
+}
+
+/* The memo is of the modules as they were when unwinding began. */
+static void keep(struct unwind *unwind, const struct unwind_input *input)
+{
+	if (unwind->words_count <= WORDS_MAX && unwind->count < unwind->max &&
+	    modules_generation(unwind->modules) == unwind->generation)
+		unwind_memo_keep(unwind->memo, input, unwind->words, unwind->words_count,
+				 unwind->frames, unwind->count);
+}
+
+static uint32_t unwind_anew(struct unwind *unwind, const struct unwind_input *input,
+			    bool *is_bottom)
+{
+	unwind->input = input;
+	unwind->count = unwind->words_count = 0;
+	memcpy(unwind->registers, input->registers, sizeof(unwind->registers));
+	leave_stub(unwind);
+	*is_bottom = attach(unwind) && run(unwind);
+	unwind->input = NULL;
+	if (*is_bottom)
+		keep(unwind, input);
+	else if (unwind->count <= 1)
+		unwind->count =
+			unwind_frame_pointers(unwind->modules, input, unwind->frames, unwind->max);
+	return unwind->count;
+}
+
 uint32_t unwind_stack(struct unwind *unwind, const struct unwind_input *input,
 		      struct unwind_frame *frames, uint32_t max, bool *is_complete)
 {
-	bool is_bottom = false;
+	uint32_t count = recognise(unwind, input, frames, max);
+	bool is_bottom = count > 0;
 
-	unwind->input = input;
+	unwind->counters.unwound++;
+	unwind->counters.recognised += count > 0;
 	unwind->frames = frames;
-	unwind->count = 0;
 	unwind->max = max;
-	memcpy(unwind->registers, input->registers, sizeof(unwind->registers));
-	leave_stub(unwind);
-	if (attach(unwind))
-		is_bottom = run(unwind);
-	unwind->input = NULL;
-	if (unwind->count <= 1 && !is_bottom)
-		unwind->count = unwind_frame_pointers(unwind->modules, input, frames, max);
+	if (count == 0)
+		count = unwind_anew(unwind, input, &is_bottom);
 	if (is_complete != NULL)
 		*is_complete = is_bottom;
-	return unwind->count;
+	return count;
+}
+
+void unwind_counters_read(const struct unwind *unwind, struct unwind_counters *out)
+{
+	*out = unwind->counters;
 }
 
 /*
@@ -242,7 +291,8 @@ uint32_t unwind_frame_pointers(struct modules *modules, const struct unwind_inpu
 
 	frames[0] = (struct unwind_frame){.pc = input->registers[UNWIND_RIP]};
 	while (count < max && frame >= lowest && frame % sizeof(uint64_t) == 0 &&
-	       copy_read(input, frame, &next) && copy_read(input, frame + sizeof(next), &pc) &&
+	       unwind_input_read(input, frame, &next) &&
+	       unwind_input_read(input, frame + sizeof(next), &pc) &&
 	       modules_is_code(modules, pc - 1)) {
 		frames[count++] = (struct unwind_frame){.pc = pc, .is_return_address = true};
 		lowest = frame + 2 * sizeof(uint64_t);
@@ -260,11 +310,19 @@ int unwind_open(struct modules *modules, struct unwind **out)
 	if (unwind == NULL)
 		return -ENOMEM;
 	unwind->modules = modules;
+	unwind->memo = unwind_memo_create();
+	if (unwind->memo == NULL) {
+		free(unwind);
+		return -ENOMEM;
+	}
 	*out = unwind;
 	return 0;
 }
 
 void unwind_close(struct unwind *unwind)
 {
+	if (unwind == NULL)
+		return;
+	unwind_memo_destroy(unwind->memo);
 	free(unwind);
 }

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "collect/modules.h"
 
@@ -45,6 +46,17 @@ struct unwind_input {
 	const void *stack;
 	size_t stack_bytes;
 };
+/* A word of the copy; false: it lies outside. */
+static inline bool unwind_input_read(const struct unwind_input *input, uint64_t addr, uint64_t *out)
+{
+	uint64_t into = addr - input->stack_addr;
+
+	if (into >= input->stack_bytes || input->stack_bytes - into < sizeof(*out))
+		return false;
+	memcpy(out, (const char *)input->stack + into, sizeof(*out));
+	return true;
+}
+
 struct unwind_frame {
 	uint64_t pc;
 	bool is_return_address; /* else the instruction at pc is still to be executed */
@@ -68,6 +80,11 @@ void unwind_close(struct unwind *unwind); /* NULL is fine */
  */
 uint32_t unwind_stack(struct unwind *unwind, const struct unwind_input *input,
 		      struct unwind_frame *frames, uint32_t max, bool *is_complete);
+
+struct unwind_counters {
+	uint64_t unwound, recognised; /* stacks; recognised: as one that was unwound before */
+};
+void unwind_counters_read(const struct unwind *unwind, struct unwind_counters *out);
 
 /* By frame pointers alone: leaves out the caller of a function that has not set up its frame. */
 uint32_t unwind_frame_pointers(struct modules *modules, const struct unwind_input *input,

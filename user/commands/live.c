@@ -22,6 +22,7 @@
 #include "commands/commands.h"
 #include "export/json.h"
 #include "export/metrics.h"
+#include "export/stacks.h"
 #include "serve/sandbox.h"
 #include "serve/server.h"
 #include "session.h"
@@ -32,7 +33,8 @@
 #define VERIFY_PERIOD_NS (60 * NS_PER_SECOND)
 #define VERIFY_SHARE	 200 /* checking takes at most this part of the time */
 #define WATCHED_TICK_MS	 20  /* while somebody looks */
-#define ALONE_TICK_MS	 50  /* the ring must be emptied all the same */
+#define STACKS_SHOWN_MAX 500
+#define ALONE_TICK_MS	 50 /* the ring must be emptied all the same */
 
 struct live {
 	struct options options;
@@ -118,10 +120,34 @@ static int render_metrics(void *context, char **text, size_t *bytes)
 	return fclose(out) == 0 ? 0 : -errno;
 }
 
+static int render_stacks(void *context, char **text, size_t *bytes)
+{
+	const struct live *live = context;
+	struct stack_view view;
+	json_t *json;
+	int error = session_stacks(live->session, STACKS_SHOWN_MAX, &view);
+
+	if (error == -EOPNOTSUPP)
+		return render_json(export_json_stacks_off(live->options.pid), text, bytes);
+	if (error != 0)
+		return error;
+	json = export_json_stacks(&view, live->options.pid);
+	session_stacks_free(&view);
+	return json != NULL ? render_json(json, text, bytes) : -ENOMEM;
+}
+
+static int set_sample_bytes(void *context, uint64_t mean_bytes)
+{
+	const struct live *live = context;
+
+	return session_set_sample_bytes(live->session, mean_bytes);
+}
+
 static const struct server_document documents[] = {
 	{"/metrics", METRICS_CONTENT_TYPE, render_metrics},
 	{"/api/v1/summary", "application/json", render_summary},
 	{"/api/v1/snapshot", "application/json", render_snapshot},
+	{"/api/v1/stacks", "application/json", render_stacks},
 };
 
 /* ------------------------------------------------------------------ what the user reads */
@@ -145,7 +171,7 @@ static void print_attached(const struct live *live)
 		(int)live->options.pid, session_comm(live->session),
 		session_attach_ns(live->session) / NS_PER_MS, totals.live_blocks, totals.live_bytes,
 		totals.arenas, totals.arenas == 1 ? "" : "s", server_url(live->server));
-	if (live->options.mode != ATTACH_EXACT)
+	if (live->options.mode == ATTACH_EVENTS)
 		fprintf(stderr,
 			"mmviz-bpf: warning: this mode's own data are not shown yet; the picture "
 			"is a walk each second. Leave --mode away to follow every event\n");
@@ -298,8 +324,12 @@ static int open_all(struct live *live)
 		.documents = documents,
 		.documents_count = sizeof(documents) / sizeof(documents[0]),
 		.documents_context = live,
+		.set_sample_bytes = set_sample_bytes,
 	};
-	struct session_options session = {.attach = options_attach(&live->options)};
+	struct session_options session = {
+		.attach = options_attach(&live->options),
+		.sample_bytes = live->options.stacks != STACKS_OFF ? live->options.sample_bytes : 0,
+	};
 	int error = server_open(&serve, &live->server);
 
 	if (error == 0 && live->hooks->start)

@@ -132,7 +132,8 @@ int command_verify(int argc, char **argv)
 	int result;
 
 	options_parse(&spec, argc, argv, &options);
-	session_options = (struct session_options){options.pid, options_attach(&options)};
+	session_options =
+		(struct session_options){.pid = options.pid, .attach = options_attach(&options)};
 	result = session_open(&session_options, &session);
 	if (result)
 		return result;

@@ -29,6 +29,7 @@ enum channel_kind {
 	CHANNEL_ACK,	  /* request: of the window */
 	CHANNEL_PLACE,	  /* struct channel_place follows */
 	CHANNEL_PAUSE,	  /* detail: 1 on, 0 off */
+	CHANNEL_SAMPLE,	  /* uint64_t mean bytes follows */
 	CHANNEL_DOCUMENT, /* detail: index of the document that `request` asks for */
 };
 

@@ -497,6 +497,24 @@ static int answer_document(struct publisher *publisher, const struct channel_hea
 	return error;
 }
 
+/* What it is now is told with the stacks themselves. */
+static int change_sampling(struct publisher *publisher, const struct round *round, uint32_t client,
+			   uint64_t mean_bytes)
+{
+	const struct server_options *options = publisher->options;
+	int error = options->set_sample_bytes != NULL
+			    ? options->set_sample_bytes(options->documents_context, mean_bytes)
+			    : -EOPNOTSUPP;
+
+	if (error == 0)
+		return 0;
+	wire_notice(&publisher->scratch, round->at_ns, "warning",
+		    error == -EOPNOTSUPP ? "no stacks are sampled: they were turned off"
+		    : error == -ESRCH	 ? "the target has ended: it takes no more samples"
+					 : "sampling could not be changed");
+	return send_scratch(publisher, client);
+}
+
 static void pause_client(struct publisher *publisher, struct client *client, bool is_on)
 {
 	client->is_paused = is_on;
@@ -520,6 +538,7 @@ static int handle_client(struct publisher *publisher, const struct round *round,
 {
 	struct wire_window window;
 	struct channel_place place;
+	uint64_t mean_bytes;
 
 	switch (header->kind) {
 	case CHANNEL_CLOSE:
@@ -535,6 +554,10 @@ static int handle_client(struct publisher *publisher, const struct round *round,
 	case CHANNEL_PLACE:
 		return take(header, bytes, &place, sizeof(place))
 			       ? answer_place(publisher, round, client->id, &place)
+			       : -EPROTO;
+	case CHANNEL_SAMPLE:
+		return take(header, bytes, &mean_bytes, sizeof(mean_bytes))
+			       ? change_sampling(publisher, round, client->id, mean_bytes)
 			       : -EPROTO;
 	case CHANNEL_PAUSE:
 		pause_client(publisher, client, header->detail != 0);

@@ -34,6 +34,8 @@ struct server_options {
 	const struct server_document *documents;
 	size_t documents_count;
 	void *documents_context;
+	/* A client wants stacks to be sampled after so many bytes on average. 0 or -errno. */
+	int (*set_sample_bytes)(void *documents_context, uint64_t mean_bytes);
 };
 /* What the dashboard is told of the target. */
 struct server_target {

@@ -61,16 +61,25 @@ static const char *parse_pause(const json_t *object, struct request *out)
 	return json_is_boolean(on) ? NULL : "pause needs on";
 }
 
+static const char *parse_sample(const json_t *object, struct request *out)
+{
+	json_int_t bytes = json_integer_value(json_object_get(object, "bytes"));
+
+	out->type = REQUEST_SAMPLE;
+	out->sample_bytes = (uint64_t)bytes;
+	return bytes >= REQUEST_SAMPLE_BYTES_MIN && bytes <= (json_int_t)REQUEST_SAMPLE_BYTES_MAX
+		       ? NULL
+		       : "sample needs bytes, from 1024 to 2^40";
+}
+
 static const char *parse_object(const json_t *object, struct request *out)
 {
 	static const struct {
 		const char *type;
 		const char *(*parse)(const json_t *object, struct request *out);
 	} kinds[] = {
-		{"map", parse_map},
-		{"ack", parse_ack},
-		{"block", parse_block},
-		{"pause", parse_pause},
+		{"map", parse_map},	{"ack", parse_ack},	  {"block", parse_block},
+		{"pause", parse_pause}, {"sample", parse_sample},
 	};
 	const char *type = json_string_value(json_object_get(object, "type"));
 

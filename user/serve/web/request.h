@@ -16,7 +16,10 @@
 
 #define REQUEST_BYTES_MAX 4096
 
-enum request_type { REQUEST_MAP, REQUEST_ACK, REQUEST_BLOCK, REQUEST_PAUSE };
+#define REQUEST_SAMPLE_BYTES_MIN 1024 /* each sample costs the target about 2 us */
+#define REQUEST_SAMPLE_BYTES_MAX (1ull << 40)
+
+enum request_type { REQUEST_MAP, REQUEST_ACK, REQUEST_BLOCK, REQUEST_PAUSE, REQUEST_SAMPLE };
 
 struct request {
 	enum request_type type;
@@ -24,6 +27,7 @@ struct request {
 	struct channel_place place; /* REQUEST_BLOCK */
 	uint32_t acknowledged;	    /* REQUEST_ACK */
 	bool is_on;		    /* REQUEST_PAUSE */
+	uint64_t sample_bytes;	    /* REQUEST_SAMPLE */
 };
 
 /* 0, or -EINVAL and in *why a constant text. */

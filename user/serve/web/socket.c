@@ -211,6 +211,9 @@ static int pass_on(struct web *web, struct socket_client *client, const struct r
 		header.kind = CHANNEL_PAUSE;
 		header.detail = request->is_on;
 		return web_ask(web, header, NULL, 0);
+	case REQUEST_SAMPLE:
+		header.kind = CHANNEL_SAMPLE;
+		return web_ask(web, header, &request->sample_bytes, sizeof(request->sample_bytes));
 	}
 	return -1;
 }
