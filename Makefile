@@ -102,11 +102,13 @@ SIM_OBJ   := $(B)/bench/server_sim.o $(B)/bench/sim/pace.o $(B)/bench/sim/totals
 ALLOC_SRC := bench/alloc/bench_alloc.c bench/alloc/lanes.c bench/alloc/memory.c bench/alloc/workloads.c
 MMVIZ_ALLOC_OBJ  := $(ALLOC_SRC:%.c=$(B)/mmviz/%.o)
 MALLOC_ALLOC_OBJ := $(ALLOC_SRC:%.c=$(B)/malloc/%.o)
+PLT_ALLOC_OBJ    := $(ALLOC_SRC:%.c=$(B)/plt/%.o)
 NONE_ALLOC_OBJ   := $(ALLOC_SRC:%.c=$(B)/none/%.o)
 RAW_OBJ   := $(LIB_SRC:%.c=$(B)/raw/%.o)
 COMPARE_OBJ := $(patsubst %,$(B)/bench/compare/%.o,compare contender crowd figures footprint instructions machine report rounds) \
                $(B)/malloc/bench/alloc/workloads.o
-BENCH_PROGRAMS := $(B)/bench/alloc_mmviz $(B)/bench/alloc_raw $(B)/bench/alloc_malloc $(B)/bench/alloc_none $(B)/bench/compare_allocators \
+BENCH_PROGRAMS := $(B)/bench/alloc_mmviz $(B)/bench/alloc_raw $(B)/bench/alloc_malloc $(B)/bench/alloc_none $(B)/bench/alloc_plt \
+                  $(B)/bench/compare_allocators $(B)/bench/compare_tracers \
                   $(B)/bench/tree $(B)/bench/log $(B)/bench/replica
 
 $(B)/bench/%.o: bench/%.c
@@ -119,6 +121,9 @@ $(B)/mmviz/%.o: %.c
 $(B)/malloc/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(BENCH_CFLAGS) -fno-plt $(CFLAGS) -c -o $@ $<
+$(B)/plt/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(BENCH_CFLAGS) -fplt $(CFLAGS) -c -o $@ $<
 $(B)/none/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(BENCH_CFLAGS) -DBENCH_NONE $(CFLAGS) -c -o $@ $<
@@ -140,6 +145,11 @@ $(B)/bench/alloc_malloc: $(MALLOC_ALLOC_OBJ)
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ -pthread
 $(B)/bench/alloc_none: $(NONE_ALLOC_OBJ)
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ -pthread
+$(B)/bench/alloc_plt: $(PLT_ALLOC_OBJ)
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -Wl,-z,lazy -o $@ $^ -pthread
+$(B)/bench/compare_tracers: $(patsubst %,$(B)/bench/%.o,tracers/tracers compare/contender compare/figures compare/machine compare/rounds) \
+                            $(B)/malloc/bench/alloc/workloads.o
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^
 $(B)/bench/compare_allocators: $(COMPARE_OBJ)
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^
 $(B)/bench/tree: $(B)/bench/micro/bench_tree.o $(B)/bench/compare/machine.o $(B)/libmmviz.a
@@ -151,7 +161,8 @@ $(B)/bench/micro/bench_replica.o: BENCH_CFLAGS += -Iuser
 $(B)/bench/replica: $(B)/bench/micro/bench_replica.o $(B)/bench/compare/machine.o $(USER_MODEL_SRC:%.c=$(B)/%.o)
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ -lm
 
-bench: $(BENCH_PROGRAMS) $(B)/libmmviz-preload.so $(B)/mmviz-bpf $(B)/server_sim ## measure everything, side by side with other allocators (QUICK=1: in a minute; PEERS='NAME=PATH ...': more of them)
+bench: $(BENCH_PROGRAMS) $(B)/libmmviz-preload.so $(B)/mmviz-bpf $(B)/server_sim ## measure everything, side by side with other allocators and tracers (QUICK=1: in a minute; PEERS='NAME=PATH ...': more of them)
+	$(Q)bench/deps.sh bench || echo "bench: goes on without them"
 	$(Q)PEERS='$(PEERS)' bench/run.sh $(B) $(if $(QUICK),quick)
 
 .PHONY: bench-instructions
@@ -196,7 +207,7 @@ soak: $(E2E_NEEDS) chaos $(B)/tests/test_stress ## the long form of test-e2e and
 	$(Q)BUILD=$(B) LONG=1 tests/e2e/run.sh
 
 deps: ## install what is missing (Debian, Ubuntu, Fedora; named elsewhere)
-	$(Q)bench/deps.sh all
+	$(Q)bench/deps.sh bench
 
 demo: ## a pretended server and the dashboard on it (DEMO_SECONDS=N ends by itself)
 	$(Q)bench/deps.sh build

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # deps.sh - install what is missing, and nothing else.
 #
-#	bench/deps.sh [build|all|programs]
+#	bench/deps.sh [build|all|bench|programs]
 #
-# `build` is what the build and the demo need, `all` adds tests and benchmarks, `programs` is what bench/programs runs. Checks look for the thing itself (a
+# `build` is what the build and the demo need, `all` adds tests and other allocators, `bench` the tracers of others as well, `programs` is what
+# bench/programs runs. Checks look for the thing itself (a
 # command, a pkg-config module, a library), so that it does not matter where it came from. Where neither apt-get nor
 # dnf is at hand, says what is missing.
 set -euo pipefail
@@ -77,6 +78,16 @@ check_all() {
 	need command valgrind valgrind valgrind
 }
 
+# What `make bench` compares us with, beyond allocators.
+check_bench() {
+	check_all
+	need command heaptrack heaptrack heaptrack
+	need command uftrace uftrace uftrace
+	need command lttng-sessiond lttng-tools lttng-tools
+	need library liblttng-ust-libc-wrapper.so.1 liblttng-ust1 lttng-ust
+	need command babeltrace2 babeltrace2 babeltrace2
+}
+
 have_python_tests() {
 	/usr/bin/python3 -c "import test.test_json, test.test_re, test.test_dict" 2>/dev/null
 }
@@ -127,9 +138,9 @@ install_missing() {
 
 group=${1:-all}
 case $group in
-build | all | programs) ;;
+build | all | bench | programs) ;;
 *)
-	echo "usage: bench/deps.sh [build|all|programs]" >&2
+	echo "usage: bench/deps.sh [build|all|bench|programs]" >&2
 	exit 64
 	;;
 esac

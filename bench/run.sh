@@ -10,11 +10,14 @@ set -euo pipefail
 build=${1:-build}
 size=${2:-normal}
 out=$build/bench
-only=()
+only=() tracers=()
 case $size in
-quick) only=(--leave-out "raw,tcm-full") runs=1 memory_runs=1 seconds=0.05 sim_seconds=1 delay=1.5 ;;
-normal) runs=9 memory_runs=2 seconds=0.15 sim_seconds=4 delay=3 ;;
-full) runs=15 memory_runs=3 seconds=0.3 sim_seconds=10 delay=3 ;;
+quick)
+	only=(--leave-out "raw,tcm-full") runs=1 memory_runs=1 seconds=0.05 sim_seconds=1 delay=1.5
+	tracers=(--leave-out uprobes) tracer_runs=1 tracer_seconds=0.05
+	;;
+normal) runs=7 memory_runs=1 seconds=0.1 sim_seconds=4 delay=3 tracer_runs=3 tracer_seconds=0.2 ;;
+full) runs=15 memory_runs=3 seconds=0.3 sim_seconds=10 delay=3 tracer_runs=7 tracer_seconds=0.3 ;;
 *)
 	echo "usage: bench/run.sh BUILD [quick|full]" >&2
 	exit 64
@@ -98,6 +101,9 @@ echo
 log_table
 echo
 server_sim_table | tee "$out/server_sim.txt"
+echo
+"$out/compare_tracers" --build "$build" --runs "$tracer_runs" --seconds "$tracer_seconds" "${tracers[@]}" |
+	tee "$out/tracers.txt"
 echo
 peers=()
 for peer in ${PEERS:-}; do

@@ -3,7 +3,8 @@
  * bench_alloc - run one workload on one allocator and print what was measured, as names and
  * numbers. bench/compare starts it, once for every figure.
  *
- *	bench_alloc [--seconds S | --operations N | --memory] [--probe batch|sample|alloc] WORKLOAD
+ *	bench_alloc [--seconds S | --operations N | --memory] [--frames N]
+ *	            [--probe batch|sample|alloc] WORKLOAD
  *
  * With --probe it first waits until somebody listens to that probe. --memory looks at resident
  * bytes instead of the clock (memory.h).
@@ -18,6 +19,8 @@
 #include <sysexits.h>
 #include <time.h>
 
+#include <mmviz/abi.h>
+
 #include "allocator.h"
 #include "lanes.h"
 #include "memory.h"
@@ -29,8 +32,6 @@
 /* ------------------------------------------------------------------ the allocator */
 
 #if defined(BENCH_MMVIZ)
-#include <mmviz/abi.h>
-
 #define CAPACITY_BYTES (16ULL << 30)
 
 struct mmviz_arena *allocator_arena;
@@ -49,13 +50,9 @@ static const char *allocator_file(void)
 	return "mmviz";
 }
 
-static bool is_armed(const char *probe)
+static const struct mmviz_registry *registry(void)
 {
-	const struct mmviz_semaphores *semaphores = &mmviz_registry.semaphores;
-
-	return strcmp(probe, "batch") == 0    ? semaphores->batch
-	       : strcmp(probe, "sample") == 0 ? semaphores->sample
-					      : semaphores->alloc;
+	return &mmviz_registry;
 }
 #else
 #ifdef BENCH_NONE
@@ -67,20 +64,32 @@ static bool allocator_open(void)
 	return true;
 }
 
-/* Whose malloc it is: a library that could not be preloaded must not pass for itself. */
+/* Whose malloc it is: a library that could not be preloaded must not pass for itself. Asked by
+ * name: where a program takes malloc's address, its calls go another way round the PLT. */
 static const char *allocator_file(void)
 {
 	Dl_info info;
 
-	return dladdr((void *)malloc, &info) ? info.dli_fname : "unknown";
+	return dladdr(dlsym(RTLD_DEFAULT, "malloc"), &info) ? info.dli_fname : "unknown";
 }
+
+/* Of the preload library. */
+static const struct mmviz_registry *registry(void)
+{
+	return dlsym(RTLD_DEFAULT, "mmviz_registry");
+}
+#endif
 
 static bool is_armed(const char *probe)
 {
-	(void)probe;
-	return false;
+	const struct mmviz_registry *shared = registry();
+
+	if (!shared)
+		return false;
+	return strcmp(probe, "batch") == 0    ? shared->semaphores.batch
+	       : strcmp(probe, "sample") == 0 ? shared->semaphores.sample
+					      : shared->semaphores.alloc;
 }
-#endif
 
 static void sleep_ms(long ms)
 {
@@ -89,8 +98,11 @@ static void sleep_ms(long ms)
 	nanosleep(&time, NULL);
 }
 
+/* Says first that there is something to attach to. */
 static bool await_watcher(const char *probe)
 {
+	printf("ready 1\n");
+	fflush(stdout);
 	for (long waited_ms = 0; !is_armed(probe); waited_ms += 5) {
 		if (waited_ms > ATTACH_WAIT_MS)
 			return false;
@@ -114,6 +126,7 @@ static bool parse_options(struct options *options, int argc, char **argv)
 	static const struct option list[] = {{"seconds", required_argument, NULL, 's'},
 					     {"operations", required_argument, NULL, 'o'},
 					     {"memory", no_argument, NULL, 'm'},
+					     {"frames", required_argument, NULL, 'f'},
 					     {"probe", required_argument, NULL, 'p'},
 					     {0}};
 	int key;
@@ -125,6 +138,8 @@ static bool parse_options(struct options *options, int argc, char **argv)
 			options->amount.operations = strtoull(optarg, NULL, 10);
 		else if (key == 'm')
 			options->wants_memory = true;
+		else if (key == 'f')
+			options->amount.frames = (unsigned)atoi(optarg);
 		else if (key == 'p')
 			options->probe = optarg;
 		else
@@ -174,7 +189,7 @@ int main(int argc, char **argv)
 
 	if (!parse_options(&options, argc, argv)) {
 		fprintf(stderr, "usage: bench_alloc [--seconds S | --operations N | --memory] "
-				"[--probe batch|sample|alloc] WORKLOAD\n");
+				"[--frames N] [--probe batch|sample|alloc] WORKLOAD\n");
 		return EX_USAGE;
 	}
 	if (!allocator_open()) {

@@ -17,6 +17,7 @@ struct lane;
 struct amount {
 	double seconds;
 	uint64_t operations;
+	unsigned frames; /* of the stack below the workload's own: what unwinders have to do */
 };
 
 struct outcome {

@@ -16,7 +16,7 @@
 #include "report.h"
 #include "rounds.h"
 
-#define RARE_ROUNDS 5u /* enough for what is compared with ours alone */
+#define RARE_ROUNDS 3u /* enough for what is compared with ours alone */
 
 struct options {
 	const char *build;
@@ -145,7 +145,10 @@ static int measure(void *context, unsigned workload, unsigned contender, unsigne
 {
 	const struct options *options = context;
 	char seconds[32];
-	struct job job = {options->build, workloads[workload].name, "--seconds", seconds, NULL};
+	struct job job = {.build = options->build,
+			  .workload = workloads[workload].name,
+			  .how = "--seconds",
+			  .amount = seconds};
 
 	if (!is_wanted(options, job.workload))
 		return 0;
@@ -157,7 +160,7 @@ static int measure(void *context, unsigned workload, unsigned contender, unsigne
 /* Resident memory does not depend on time: several at once. 0 or -1. */
 static int measure_memory(const struct options *options)
 {
-	struct job job = {options->build, "fragmentation", "--memory", NULL, NULL};
+	struct job job = {.build = options->build, .workload = "fragmentation", .how = "--memory"};
 	struct sample samples[CONTENDERS_MAX];
 	int result = 0;
 

@@ -16,7 +16,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define COLLECTOR_LOG "bench/collector.log"
+#define COLLECTOR_LOG  "bench/collector.log"
+#define COLLECTOR_SAID "bench/collector.json"
+#define SCRATCH	       "bench/tracers"
 
 /* ------------------------------------------------------------------ preparing */
 
@@ -29,6 +31,8 @@ static bool find_library(struct contender *contender, const char *build)
 		"/usr/lib64/",
 		"/usr/lib/",
 		"/usr/local/lib/",
+		"/usr/lib/heaptrack/",
+		"/usr/lib64/heaptrack/",
 	};
 
 	if (contender->is_built) {
@@ -55,6 +59,22 @@ static bool is_executable(const char *build, const char *name)
 	return access(path, X_OK) == 0;
 }
 
+/* `tracer check` says in a line what is missing. */
+static bool can_trace(const char *tracer, char reason[128])
+{
+	char command[PATH_MAX + 8];
+	FILE *script;
+
+	snprintf(command, sizeof(command), "%s check", tracer);
+	script = popen(command, "re");
+	snprintf(reason, 128, "%s does not run", tracer);
+	if (!script)
+		return false;
+	if (fgets(reason, 128, script))
+		reason[strcspn(reason, "\n")] = '\0';
+	return pclose(script) == 0;
+}
+
 bool contender_prepare(struct contender *contender, const char *build, char reason[128])
 {
 	if (!is_executable(build, contender->program)) {
@@ -74,7 +94,7 @@ bool contender_prepare(struct contender *contender, const char *build, char reas
 		snprintf(reason, 128, "attaching needs root: sudo make bench");
 		return false;
 	}
-	return true;
+	return !contender->tracer || can_trace(contender->tracer, reason);
 }
 
 /* ------------------------------------------------------------------ running */
@@ -101,11 +121,13 @@ static pid_t start(char *const arguments[], int out_fd, int error_fd)
 	return -1;
 }
 
-/* [valgrind ...] PROGRAM HOW [AMOUNT] [--probe NAME] WORKLOAD */
+/* [valgrind ... | TRACER run SCRATCH] PROGRAM HOW [AMOUNT] [--frames N] [--probe NAME] WORKLOAD */
 static pid_t start_workload(const struct contender *contender, const struct job *job, int out_fd)
 {
 	char program[PATH_MAX], callgrind_file[PATH_MAX + 32];
-	char *arguments[12];
+	char scratch[PATH_MAX], frames[16];
+	const char *preload = contender->tracer ? "PRELOAD" : "LD_PRELOAD";
+	char *arguments[16];
 	unsigned count = 0;
 	pid_t pid;
 
@@ -119,10 +141,21 @@ static pid_t start_workload(const struct contender *contender, const struct job 
 		arguments[count++] = "--toggle-collect=lane_steps_counted";
 		arguments[count++] = callgrind_file;
 	}
+	if (contender->tracer) {
+		snprintf(scratch, sizeof(scratch), "%s/" SCRATCH, job->build);
+		arguments[count++] = (char *)contender->tracer;
+		arguments[count++] = "run";
+		arguments[count++] = scratch;
+	}
 	arguments[count++] = program;
 	arguments[count++] = (char *)job->how;
 	if (job->amount)
 		arguments[count++] = (char *)job->amount;
+	if (job->frames) {
+		snprintf(frames, sizeof(frames), "%u", job->frames);
+		arguments[count++] = "--frames";
+		arguments[count++] = frames;
+	}
 	if (contender->probe) {
 		arguments[count++] = "--probe";
 		arguments[count++] = (char *)contender->probe;
@@ -130,32 +163,61 @@ static pid_t start_workload(const struct contender *contender, const struct job 
 	arguments[count++] = (char *)job->workload;
 	arguments[count] = NULL;
 	if (contender->library)
-		setenv("LD_PRELOAD", contender->library_path, 1);
+		setenv(preload, contender->library_path, 1);
 	pid = start(arguments, out_fd, -1);
-	unsetenv("LD_PRELOAD");
+	unsetenv(preload);
 	return pid;
+}
+
+static int open_file(const char *build, const char *name, int flags)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", build, name);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0644);
+	if (fd < 0)
+		fprintf(stderr, "compare: cannot write %s: %s\n", path, strerror(errno));
+	return fd;
 }
 
 static pid_t start_collector(const struct contender *contender, const char *build, pid_t target)
 {
-	char program[PATH_MAX], log[PATH_MAX], target_text[16];
-	char *arguments[] = {
-		program, "-p",	     target_text,   "--mode",	  (char *)contender->mode,
-		"-q",	 "--listen", "127.0.0.1:0", "--no-token", NULL};
-	pid_t pid;
-	int log_fd;
+	char program[PATH_MAX], target_text[16];
+	char *arguments[] = {program,
+			     "-p",
+			     target_text,
+			     "--mode",
+			     (char *)contender->mode,
+			     "-q",
+			     "--json",
+			     "--listen",
+			     "127.0.0.1:0",
+			     "--no-token",
+			     contender->stacks ? "--stacks" : NULL,
+			     (char *)contender->stacks,
+			     NULL};
+	pid_t pid = -1;
+	int said_fd, log_fd;
 
 	snprintf(program, sizeof(program), "%s/mmviz-bpf", build);
-	snprintf(log, sizeof(log), "%s/" COLLECTOR_LOG, build);
 	snprintf(target_text, sizeof(target_text), "%d", (int)target);
-	log_fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-	if (log_fd < 0) {
-		fprintf(stderr, "compare: cannot write %s: %s\n", log, strerror(errno));
-		return -1;
-	}
-	pid = start(arguments, log_fd, log_fd);
+	said_fd = open_file(build, COLLECTOR_SAID, O_TRUNC);
+	log_fd = open_file(build, COLLECTOR_LOG, O_APPEND);
+	if (said_fd >= 0 && log_fd >= 0)
+		pid = start(arguments, said_fd, log_fd);
+	close(said_fd);
 	close(log_fd);
 	return pid;
+}
+
+/* The workload's first line: it has started, and its libraries are there. */
+static void await_ready(int fd)
+{
+	char letter;
+
+	while (read(fd, &letter, 1) == 1 && letter != '\n')
+		continue;
 }
 
 static int wait_for(pid_t pid)
@@ -190,7 +252,7 @@ static void store_value(struct sample *sample, const char *name, double value)
 		FIELD(cold_ns),	    FIELD(peak_blocks),	   FIELD(live_blocks),
 		FIELD(live_bytes),  FIELD(refilled_bytes), FIELD(huge_bytes),
 		FIELD(freed_bytes), FIELD(returned_bytes), FIELD(lazy_bytes),
-		FIELD(peak_bytes),
+		FIELD(peak_bytes),  FIELD(traced),	   FIELD(dropped),
 #undef FIELD
 	};
 
@@ -199,15 +261,18 @@ static void store_value(struct sample *sample, const char *name, double value)
 			*(double *)((char *)sample + fields[i].offset) = value;
 }
 
-/* Lines of a name and a number; the last names the allocator that did the work. */
+/* Lines of a name and a number, and one that names the allocator that did the work. Tracers say
+ * other things in between. */
 static bool read_sample(int fd, const struct contender *contender, struct sample *out)
 {
-	char name[32], value[PATH_MAX];
+	char line[PATH_MAX + 64], name[32], value[PATH_MAX];
 	bool is_right = false;
 	FILE *file = fdopen(fd, "r");
 
 	memset(out, 0, sizeof(*out));
-	while (file && fscanf(file, "%31s %4095s", name, value) == 2) {
+	while (file && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "%31s %4095s", name, value) != 2)
+			continue;
 		if (strcmp(name, "allocator") != 0) {
 			store_value(out, name, atof(value));
 			continue;
@@ -237,6 +302,38 @@ static double read_instructions(const char *path)
 	return (double)total;
 }
 
+/* What the collector has seen and lost: from its summary. */
+static void read_collector(const char *build, struct sample *out)
+{
+	char path[PATH_MAX], text[1024];
+	const char *seen, *lost;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/" COLLECTOR_SAID, build);
+	file = fopen(path, "re");
+	if (!file)
+		return;
+	text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+	fclose(file);
+	seen = strstr(text, "\"events_seen\":");
+	lost = strstr(text, "\"events_lost\":");
+	out->traced = seen ? strtod(strchr(seen, ':') + 1, NULL) : 0;
+	out->dropped = lost ? strtod(strchr(lost, ':') + 1, NULL) : 0;
+}
+
+/* Nothing is known of what samples leave out, nor of trapped events. */
+static bool has_seen_all(const struct contender *contender, const struct sample *sample)
+{
+	bool is_to_see = contender->mode ? strcmp(contender->mode, "exact") == 0
+					 : contender->tracer && !contender->is_sampling;
+
+	if (!is_to_see || sample->traced + sample->dropped >= sample->operations)
+		return true;
+	fprintf(stderr, "compare: %s has seen %.0f of %.0f calls\n", contender->name,
+		sample->traced + sample->dropped, sample->operations);
+	return false;
+}
+
 static void tell_failure(const struct contender *contender, const struct job *job)
 {
 	fprintf(stderr, "compare: %s did not finish %s", contender->name, job->workload);
@@ -257,17 +354,21 @@ int contender_run(const struct contender *contender, const struct job *job, stru
 	}
 	target = start_workload(contender, job, pipe_fds[1]);
 	close(pipe_fds[1]);
-	if (target > 0 && contender->mode)
+	if (target > 0 && contender->mode) {
+		await_ready(pipe_fds[0]);
 		collector = start_collector(contender, job->build, target);
+	}
 	is_whole = read_sample(pipe_fds[0], contender, out);
 	status = target > 0 ? wait_for(target) : -1;
 	if (collector > 0) {
 		kill(collector, SIGINT);
 		wait_for(collector);
+		read_collector(job->build, out);
 	}
 	if (job->callgrind_path)
 		out->instructions = read_instructions(job->callgrind_path);
-	out->is_valid = is_whole && status == 0 && (!job->callgrind_path || out->instructions > 0);
+	out->is_valid = is_whole && status == 0 && has_seen_all(contender, out) &&
+			(!job->callgrind_path || out->instructions > 0);
 	if (out->is_valid)
 		return 0;
 	tell_failure(contender, job);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * contender.h - one thing that is measured: an allocator, and who watches it. Running it means a
- * process of its own for every figure. Owns nothing between runs.
+ * contender.h - one thing that is measured: an allocator, and who watches it: our collector, or
+ * somebody else's tracer. Running it means a process of its own for every figure. Owns nothing
+ * between runs.
  */
 #ifndef MMVIZ_BENCH_CONTENDER_H
 #define MMVIZ_BENCH_CONTENDER_H
@@ -15,6 +16,10 @@ struct contender {
 	const char *library; /* to preload: a name that is searched for, or a path; or NULL */
 	const char *mode;    /* of the collector that is attached; NULL: nobody looks */
 	const char *probe;   /* that this mode listens to */
+	const char *stacks;  /* its --stacks; NULL: as it likes */
+	const char *tracer; /* script that runs the program traced, and preloads the library itself:
+				tracers/common.sh; NULL: none */
+	bool is_sampling;   /* the tracer is not to see every call */
 	bool is_ours;
 	bool is_built;	      /* its library is in the build directory */
 	unsigned rounds_most; /* enough for it; 0: all */
@@ -29,6 +34,7 @@ struct job {
 	const char *amount; /* NULL: `how` has none */
 	/* Count instructions, and keep callgrind's file here; NULL: run without. */
 	const char *callgrind_path;
+	unsigned frames; /* of the stack, besides bench_alloc's own */
 };
 
 /* What bench_alloc printed; what it did not print is 0. Times are for an allocation or a free. */
@@ -42,6 +48,7 @@ struct sample {
 	double peak_blocks, live_blocks, live_bytes;
 	double refilled_bytes, huge_bytes, freed_bytes, returned_bytes, lazy_bytes; /* resident */
 	double peak_bytes;							    /* resident */
+	double traced, dropped; /* calls that the collector or the tracer has seen, or not */
 };
 
 /* Can it run here? Finds its library. False: `reason` says what is missing. */

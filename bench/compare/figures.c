@@ -65,6 +65,18 @@ struct spread figure_ratio(const struct figure *ours, const struct figure *other
 	return spread_of(values, count);
 }
 
+struct spread figure_difference(const struct figure *ours, const struct figure *other,
+				sample_value value)
+{
+	double values[RUNS_MAX];
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < RUNS_MAX; i++)
+		if (ours->samples[i].is_valid && other->samples[i].is_valid)
+			values[count++] = value(&ours->samples[i]) - value(&other->samples[i]);
+	return spread_of(values, count);
+}
+
 int contender_index(const struct comparison *comparison, const char *name)
 {
 	for (unsigned i = 0; i < comparison->contenders_count; i++)

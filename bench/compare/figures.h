@@ -2,7 +2,7 @@
 /*
  * figures.h - what was measured, and what can be said about it: medians, quartiles, ratios.
  *
- * A ratio is taken round by round, between two runs that were neighbours in time, and its median
+ * A ratio, or a difference, is taken round by round, between two runs that were neighbours in time, and its median
  * and quartiles over the rounds are what is given: a machine that changes its mood between rounds
  * changes both sides.
  */
@@ -49,6 +49,9 @@ double sample_refilled(const struct sample *sample);
 struct spread figure_spread(const struct figure *figure, sample_value value);
 struct spread figure_ratio(const struct figure *ours, const struct figure *other,
 			   sample_value value);
+/* What `ours` is above the other. */
+struct spread figure_difference(const struct figure *ours, const struct figure *other,
+				sample_value value);
 
 /* Index of a contender, or -1. */
 int contender_index(const struct comparison *comparison, const char *name);

@@ -54,7 +54,11 @@ static int count_workload(const struct crew *crew, const char *build,
 			  const struct workload *workload, FILE *out)
 {
 	char prefix[PATH_MAX], amount[32];
-	struct job job = {build, workload->name, "--operations", amount, prefix};
+	struct job job = {.build = build,
+			  .workload = workload->name,
+			  .how = "--operations",
+			  .amount = amount,
+			  .callgrind_path = prefix};
 	struct sample samples[CONTENDERS_MAX + 1] = {0};
 	int result;
 

@@ -175,13 +175,7 @@ static void print_budget(const struct comparison *comparison, const struct budge
 static void print_head(const struct comparison *comparison, FILE *out)
 {
 	rounds_print_machine(comparison, out);
-	fprintf(out, "runs      %u of %g s for each figure, interleaved", comparison->runs,
-		comparison->seconds);
-	for (unsigned i = 0; i < comparison->contenders_count; i++)
-		if (comparison->contenders[i].rounds_most &&
-		    comparison->contenders[i].rounds_most < comparison->runs)
-			fprintf(out, "; %s %u", comparison->contenders[i].name,
-				comparison->contenders[i].rounds_most);
+	rounds_print_runs(comparison, out);
 	fprintf(out, "\ntimed     ns of CPU time, user and kernel, for an allocation or a free; "
 		     "page faults of the loop are inside,\n          filling and warming up are "
 		     "not (they are the table of fresh memory)\n");

@@ -117,3 +117,15 @@ void rounds_print_machine(const struct comparison *comparison, FILE *out)
 		machine.processor, machine.cores, machine.kernel, machine.date,
 		comparison->command);
 }
+
+void rounds_print_runs(const struct comparison *comparison, FILE *out)
+{
+	fprintf(out, "runs      %u of %g s for each figure, interleaved", comparison->runs,
+		comparison->seconds);
+	for (unsigned i = 0; i < comparison->contenders_count; i++) {
+		const struct contender *contender = &comparison->contenders[i];
+
+		if (contender->rounds_most && contender->rounds_most < comparison->runs)
+			fprintf(out, "; %s %u", contender->name, contender->rounds_most);
+	}
+}
