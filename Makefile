@@ -28,7 +28,7 @@ BPF_CFLAGS  := -target bpf -O2 -g -Wall -Wextra -Wno-unused-parameter $(WERROR) 
 .PHONY: all deps demo test check bench fuzz install uninstall format clean help
 
 LIB_SRC := lib/os.c lib/extent_tree.c lib/registry.c lib/probes.c lib/arena.c lib/change.c lib/large.c lib/purge.c lib/keeper.c lib/span.c lib/heap.c lib/log.c \
-           lib/sample.c lib/walk.c lib/check.c lib/error.c lib/poison.c lib/inspect.c lib/tell.c lib/alloc.c lib/free.c lib/realloc.c lib/mmviz.c
+           lib/sample.c lib/walk.c lib/check.c lib/error.c lib/poison.c lib/inspect.c lib/frames.c lib/stack.c lib/tell.c lib/alloc.c lib/free.c lib/realloc.c lib/mmviz.c
 
 USER_COLLECT_SRC := user/collect/target.c user/collect/elf_notes.c user/collect/mapped_file.c user/collect/probe_file.c user/collect/maps.c user/collect/safe_text.c user/collect/attach.c user/collect/uprobe_multi.c user/collect/registry_reader.c user/collect/log_reader.c user/collect/walk.c user/collect/stop.c \
                     user/collect/modules.c user/collect/debug_file.c user/collect/unit_index.c user/collect/demangle.c user/collect/perf_map.c user/collect/symbols.c user/collect/unwind.c user/collect/unwind_memo.c \
@@ -369,7 +369,7 @@ test-preload: $(E2E_NEEDS) ## test malloc for unmodified programs, and mmviz-bpf
 
 # ---------------------------------------------------------------- tests of the library, and all tests
 TEST_CFLAGS = $(CFLAGS_C) -D_GNU_SOURCE -Itests -Ilib
-LIB_TESTS := $(addprefix $(B)/tests/test_,extent_tree arena block errors log heap registry inspect stress)
+LIB_TESTS := $(addprefix $(B)/tests/test_,extent_tree arena block errors log heap registry inspect stack stress)
 CXX_TESTS := $(B)/tests/test_cxx $(B)/tests/test_cxx_shared
 UNIT_TESTS = $(LIB_TESTS) $(CXX_TESTS) $(COLLECT_TESTS) $(MODEL_TESTS) $(SERVE_TESTS)
 
@@ -429,7 +429,7 @@ chaos:
 
 # The library's tests under the sanitizers, each in a build of its own: build/asan, build/tsan (those with threads).
 ASAN_TESTS := $(LIB_TESTS:$(B)/%=$(B)/asan/%)
-TSAN_TESTS := $(addprefix $(B)/tsan/tests/test_,heap registry errors stress)
+TSAN_TESTS := $(addprefix $(B)/tsan/tests/test_,heap registry errors stack stress)
 ASAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 .PHONY: chaos unit-tests asan-tests tsan-tests objects format-check
 unit-tests: $(UNIT_TESTS) $(PRELOAD_TESTS)

@@ -12,6 +12,7 @@
 #include "large.h"
 #include "poison.h"
 #include "sample.h"
+#include "stack.h"
 #include "tell.h"
 
 void *alloc_failed(struct mmviz_arena *arena)
@@ -48,18 +49,20 @@ static void *born_large(struct mmviz_arena *arena, struct heap *heap, const stru
 
 	if (unlikely(LISTENS_SAMPLE(listeners)))
 		weight = sample_weight(heap, wish->bytes);
+	if (unlikely(LISTENS_STACK(listeners)))
+		request.context = stack_context(wish->context, wish->site);
 	header = large_take(arena, heap, &request);
 	if (!header)
 		return alloc_failed(arena);
 	if (unlikely(LISTENS_ALLOC(listeners)))
 		mmviz_probe_alloc(arena->head.id, (uint64_t)(header + 1), wish->bytes,
-				  wish->context, tell_text(header, wish->context, wish->label));
+				  request.context, tell_text(header, request.context, wish->label));
 	if (unlikely(LISTENS_SAMPLE(listeners)))
 		heap_take_sampled(heap, heap_place(heap, header));
 	if (unlikely(weight)) {
 		heap_set_sampled(heap, heap_place(heap, header));
 		mmviz_probe_sample(arena->head.id, (uint64_t)(header + 1), wish->bytes,
-				   wish->context, weight);
+				   request.context, weight);
 	}
 	return header + 1;
 }
@@ -99,7 +102,7 @@ void *alloc_wish(struct mmviz_arena *arena, struct wish *wish)
 			memcpy(label_of(header), wish->label, MMVIZ_LABEL_BYTES);
 		block = block_born(heap, header,
 				   mmviz_word_make(wish->bytes, wish->context, 0, MMVIZ_LIFE_LIVE),
-				   wish->label);
+				   wish->label, wish->site);
 	}
 	if (is_guarded && block)
 		guard_write(block, wish->bytes);

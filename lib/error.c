@@ -190,7 +190,7 @@ static const char *name_of(const struct mmviz_span *span, const struct mmviz_hea
 		memcpy(label, (const char *)header - MMVIZ_LABEL_BYTES, MMVIZ_LABEL_BYTES - 1);
 		return label;
 	}
-	context = registry_context(mmviz_word_context(header->word));
+	context = registry_plain_context(mmviz_word_context(header->word));
 	return context.kind == MMVIZ_CONTEXT_TAG ? (const char *)context.value : "";
 }
 
@@ -297,7 +297,7 @@ static void describe_corrupt(struct mmviz_error *error, const struct mmviz_arena
 	uint64_t cell_start = (uint64_t)header - span->first_header_bytes;
 
 	if (error->bytes > span_usable_bytes(span) ||
-	    registry_context(mmviz_word_context(header->word)).kind == MMVIZ_CONTEXT_NONE) {
+	    registry_plain_context(mmviz_word_context(header->word)).kind == MMVIZ_CONTEXT_NONE) {
 		error->bytes = span_usable_bytes(span);
 		error->tag = "";
 		error->born_at = NULL;
@@ -320,7 +320,7 @@ static void describe(struct mmviz_error *error, const struct mmviz_arena *arena,
 		return;
 	}
 	span = is_block_start(arena, block) ? span_around(arena, block) : NULL;
-	context = registry_context(mmviz_word_context(header->word));
+	context = registry_plain_context(mmviz_word_context(header->word));
 	error->tag = name_of(span, header, label);
 	if (context.kind == MMVIZ_CONTEXT_SITE)
 		error->born_at = (const void *)context.value;
@@ -358,7 +358,7 @@ void error_report(struct mmviz_arena *arena, enum mmviz_error_kind kind, const v
 		.now_at = now_at,
 	};
 
-	if (registry_here.semaphores.error)
+	if (registry_here.error_semaphore)
 		mmviz_probe_error(kind, block, arena->head.id);
 	if (kind == MMVIZ_ERROR_OUT_OF_MEMORY)
 		return; /* the caller is told by NULL and ENOMEM */

@@ -36,7 +36,8 @@ hot_inline void *fast_alloc_or(alloc_general_function *general, struct mmviz_are
 	header = heap_take(heap, MMVIZ_SHAPE_PLAIN * MMVIZ_CLASSES + span_class_of(bytes));
 	if (unlikely(!header))
 		return general(arena, bytes, context, site);
-	return block_born(heap, header, mmviz_word_make(bytes, context, 0, MMVIZ_LIFE_LIVE), false);
+	return block_born(heap, header, mmviz_word_make(bytes, context, 0, MMVIZ_LIFE_LIVE), false,
+			  site);
 }
 
 /*

@@ -26,6 +26,8 @@ void os_huge_pages(void *address, size_t bytes);
 void os_release(void *address, size_t bytes);
 /* How much address space the process may still take; without a limit SIZE_MAX. */
 size_t os_address_room_bytes(void);
+/* Whether the eight bytes here can be read. */
+bool os_is_readable(const void *address);
 
 uint64_t os_now_ns(void); /* CLOCK_MONOTONIC */
 uint32_t os_thread_id(void);

@@ -4,7 +4,7 @@
  *
  * A note (systemtap's sys/sdt.h, version 3) holds the address of the nop, of .stapsdt.base and of
  * the semaphore, then provider, probe and argument descriptions, each NUL-terminated: "8@%rdi" is
- * an unsigned argument of 8 bytes in rdi. The semaphores are the first bytes of the registry, so
+ * an unsigned argument of 8 bytes in rdi. The semaphores lie at known offsets in the registry, so
  * that a reader finds the registry through any note.
  */
 #include "probes.h"
@@ -70,19 +70,21 @@ __asm__(".pushsection .stapsdt.base,\"aG\",@progbits,.stapsdt.base,comdat\n"
 PROBE(alloc, 0, A0 A1 A2 A3_32 A4);
 PROBE(sample, 2, A0 A1 A2 A3_32 A4);
 PROBE(batch, 4, A0 A1);
-PROBE(error, 6, A0 A1 A2);
+PROBE(stack, 6, A0 A1 A2);
 PROBE(free, 8, A0 A1 A2 A3_32 A4);
 PROBE(sample_free, 10, A0 A1 A2 A3_32 A4);
 PROBE(arena, 12, A0 A1 A2);
 PROBE(mark, 14, A0);
+PROBE(error, 88, A0 A1 A2);
 
 /* The numbers above, once more, so that the compiler compares them with the ABI. */
 _Static_assert(offsetof(struct mmviz_semaphores, alloc) == 0, "alloc");
 _Static_assert(offsetof(struct mmviz_semaphores, sample) == 2, "sample");
 _Static_assert(offsetof(struct mmviz_semaphores, batch) == 4, "batch");
-_Static_assert(offsetof(struct mmviz_semaphores, error) == 6, "error");
+_Static_assert(offsetof(struct mmviz_semaphores, stack) == 6, "stack");
 _Static_assert(offsetof(struct mmviz_semaphores, free) == 8, "free");
 _Static_assert(offsetof(struct mmviz_semaphores, sample_free) == 10, "sample_free");
 _Static_assert(offsetof(struct mmviz_semaphores, arena) == 12, "arena");
 _Static_assert(offsetof(struct mmviz_semaphores, mark) == 14, "mark");
+_Static_assert(offsetof(struct mmviz_registry, error_semaphore) == 88, "error");
 _Static_assert(offsetof(struct mmviz_registry, semaphores) == 0, "the registry begins with them");

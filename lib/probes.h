@@ -27,13 +27,14 @@ void mmviz_probe_sample_free(uint64_t arena_id, uint64_t address, uint64_t bytes
 void mmviz_probe_arena(uint64_t arena_id, uint64_t change, const char *name);
 void mmviz_probe_mark(const char *text);
 void mmviz_probe_error(uint64_t kind, const void *address, uint64_t arena_id);
+void mmviz_probe_stack(uint64_t context, const struct mmviz_stack *stack, uint64_t frames_count);
 
 /*
  * Who listens, in one load; read once in each operation, after its header stores (a compiler
  * barrier sees to that, the CPU's store order does the rest: rule 1 of the replica protocol).
  */
-typedef uint64_t listeners_alloc; /* alloc | sample << 16 | batch << 32 | error << 48 */
-typedef uint64_t listeners_free;  /* batch | error << 16 | free << 32 | sample_free << 48 */
+typedef uint64_t listeners_alloc; /* alloc | sample << 16 | batch << 32 | stack << 48 */
+typedef uint64_t listeners_free;  /* batch | stack << 16 | free << 32 | sample_free << 48 */
 typedef uint64_t __attribute__((may_alias, aligned(4))) listeners_word;
 
 #ifdef MMVIZ_NO_PROBES
@@ -61,6 +62,7 @@ static inline listeners_free listeners_of_free(void)
 #define LISTENS_ALLOC(listeners)       ((uint16_t)(listeners))
 #define LISTENS_SAMPLE(listeners)      ((uint16_t)((listeners) >> 16))
 #define LISTENS_BATCH_ALLOC(listeners) ((uint16_t)((listeners) >> 32))
+#define LISTENS_STACK(listeners)       ((uint16_t)((listeners) >> 48))
 #define LISTENS_BATCH_FREE(listeners)  ((uint16_t)(listeners))
 #define LISTENS_FREE(listeners)	       ((uint16_t)((listeners) >> 32))
 #define LISTENS_SAMPLE_FREE(listeners) ((uint16_t)((listeners) >> 48))

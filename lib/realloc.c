@@ -11,6 +11,7 @@
 #include "guard.h"
 #include "large.h"
 #include "poison.h"
+#include "stack.h"
 #include "tell.h"
 
 /* A cell is kept if the new size fits and uses at least half of it. */
@@ -108,6 +109,8 @@ void *block_realloc(struct mmviz_arena *arena, void *block, size_t bytes, mmviz_
 	word = header->word;
 	if (!wish.context)
 		wish.context = mmviz_word_context(word);
+	else if (unlikely(LISTENS_STACK(listeners_of_alloc())))
+		wish.context = stack_context(wish.context, site);
 	if (!free_guard_check(arena, block, word, site)) {
 		errno = EINVAL;
 		return NULL;

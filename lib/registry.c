@@ -470,6 +470,16 @@ uint32_t registry_intern_site(const void *return_address)
 	return id;
 }
 
+uint32_t registry_add_stack(const struct mmviz_stack *stack, uint32_t bytes)
+{
+	static const struct mmviz_context none;
+	struct mmviz_context entry = {(uint64_t)stack, bytes, MMVIZ_CONTEXT_STACK};
+
+	if (registry_here.contexts_count == 0)
+		context_append(&none);
+	return context_append(&entry);
+}
+
 struct mmviz_context registry_context(uint32_t id)
 {
 	if (id >= __atomic_load_n(&registry_here.contexts_count, __ATOMIC_ACQUIRE))
@@ -477,9 +487,18 @@ struct mmviz_context registry_context(uint32_t id)
 	return *context_at(id);
 }
 
-const char *registry_context_name(uint32_t id)
+struct mmviz_context registry_plain_context(uint32_t id)
 {
 	struct mmviz_context context = registry_context(id);
+
+	if (context.kind == MMVIZ_CONTEXT_STACK)
+		context = registry_context(((const struct mmviz_stack *)context.value)->context);
+	return context;
+}
+
+const char *registry_context_name(uint32_t id)
+{
+	struct mmviz_context context = registry_plain_context(id);
 
 	return context.kind == MMVIZ_CONTEXT_TAG ? (const char *)context.value : "";
 }

@@ -56,9 +56,13 @@ int registry_thread_join(void);
 /* The id of a name or of a call site; 0 if the table is full or memory is short. */
 uint32_t registry_intern_name(const char *name, size_t length);
 uint32_t registry_intern_site(const void *return_address);
+/* A new id for a stack whose `bytes` stay where they are; 0 if the table is full. Caller locks. */
+uint32_t registry_add_stack(const struct mmviz_stack *stack, uint32_t bytes);
 /* What an id means; a zero entry for ids never given. */
 struct mmviz_context registry_context(uint32_t id);
-const char *registry_context_name(uint32_t id); /* "" for what is no tag */
+/* The same, of a stack the context that it stands for. */
+struct mmviz_context registry_plain_context(uint32_t id);
+const char *registry_context_name(uint32_t id); /* its tag; "" without one */
 
 /* A mark; caller does not lock. */
 void registry_mark(const char *text);

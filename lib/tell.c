@@ -5,19 +5,44 @@
 #include <string.h>
 
 #include "sample.h"
+#include "stack.h"
 
 const char *tell_text(struct mmviz_header *header, uint32_t context, bool is_labelled)
 {
 	return is_labelled ? label_of(header) : registry_context_name(context);
 }
 
-void *tell_alloc(struct heap *heap, struct mmviz_header *header, bool is_labelled,
-		 listeners_alloc listeners)
+/*
+ * The block's context becomes its call stack. That changes the header after the listeners were read,
+ * so they are read once more: whoever has come since then finds the header as it stays.
+ */
+static listeners_alloc name_stack(struct mmviz_header *header, const void *site)
 {
-	uint64_t word = header->word, bytes = mmviz_word_bytes(word), arena_id = heap->log.arena_id;
-	uint32_t context = mmviz_word_context(word);
-	uint64_t what = mmviz_event_what(MMVIZ_EVENT_ALLOC, context, heap_place(heap, header));
+	uint64_t word = header->word;
+	uint32_t context = mmviz_word_context(word), stack = stack_context(context, site);
 
+	if (stack != context) {
+		word = mmviz_word_make(mmviz_word_bytes(word), stack, 0, MMVIZ_LIFE_LIVE);
+		header->word = word;
+		STEP();
+		header->check = mmviz_check_word((uint64_t)header, word);
+		STEP();
+	}
+	return listeners_of_alloc();
+}
+
+void *tell_alloc(struct heap *heap, struct mmviz_header *header, bool is_labelled,
+		 listeners_alloc listeners, const void *site)
+{
+	uint64_t word, bytes, what, arena_id = heap->log.arena_id;
+	uint32_t context;
+
+	if (unlikely(LISTENS_STACK(listeners)))
+		listeners = name_stack(header, site);
+	word = header->word;
+	bytes = mmviz_word_bytes(word);
+	context = mmviz_word_context(word);
+	what = mmviz_event_what(MMVIZ_EVENT_ALLOC, context, heap_place(heap, header));
 	if (LISTENS_SAMPLE(listeners))
 		sample_alloc(heap, header);
 	if (is_labelled) {

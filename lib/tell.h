@@ -19,9 +19,12 @@ static inline char *label_of(struct mmviz_header *header)
 
 /* What a per-event probe says of a block: its label, or its tag's name. */
 const char *tell_text(struct mmviz_header *header, uint32_t context, bool is_labelled);
-/* Somebody listens: sample, log the ALLOC, fire the per-event probe. Returns the block. */
+/*
+ * Somebody listens: name the call stack, sample, log the ALLOC, fire the per-event probe. `site`:
+ * where the program called the allocator. Returns the block.
+ */
 void *tell_alloc(struct heap *heap, struct mmviz_header *header, bool is_labelled,
-		 listeners_alloc listeners);
+		 listeners_alloc listeners, const void *site);
 /* Somebody listens to a block's end, whose header is still as it was. `heap`: any of the arena. */
 void tell_freed(const struct heap *heap, struct mmviz_header *header, bool is_labelled,
 		listeners_free listeners);
@@ -33,7 +36,7 @@ void tell_free(struct heap *heap, struct mmviz_header *header, bool is_labelled,
 static inline bool tell_is_unsampled(struct heap *heap, uint64_t bytes, listeners_alloc listeners)
 {
 	if (LISTENS_ALLOC(listeners) || LISTENS_BATCH_ALLOC(listeners) ||
-	    heap->sample_countdown_bytes <= (int64_t)bytes)
+	    LISTENS_STACK(listeners) || heap->sample_countdown_bytes <= (int64_t)bytes)
 		return false;
 	heap->sample_countdown_bytes -= (int64_t)bytes;
 	return true;
@@ -55,9 +58,9 @@ static inline void write_header(struct mmviz_header *header, uint64_t word, uint
 	STEP();
 }
 
-/* `word`: the new header's. Returns the block. */
+/* `word`: the new header's; `site`: as in tell_alloc. Returns the block. */
 static inline void *block_born(struct heap *heap, struct mmviz_header *header, uint64_t word,
-			       bool is_labelled)
+			       bool is_labelled, const void *site)
 {
 	uint64_t seq = heap->log.seq;
 	listeners_alloc listeners;
@@ -66,7 +69,7 @@ static inline void *block_born(struct heap *heap, struct mmviz_header *header, u
 	listeners = listeners_of_alloc();
 	if (rule_off(RULE_SEQ_LAST)) {
 		header->word = word;
-		tell_alloc(heap, header, is_labelled, listeners);
+		tell_alloc(heap, header, is_labelled, listeners, site);
 		header->word = 0;
 		STEP();
 		write_header(header, word, seq);
@@ -85,7 +88,7 @@ static inline void *block_born(struct heap *heap, struct mmviz_header *header, u
 	listeners = listeners_of_alloc();
 #endif
 	if (unlikely(listeners != 0) && !tell_is_unsampled(heap, mmviz_word_bytes(word), listeners))
-		return tell_alloc(heap, header, is_labelled, listeners);
+		return tell_alloc(heap, header, is_labelled, listeners, site);
 	log_count_from(heap, seq, is_labelled ? 3 : 1);
 	return header + 1;
 }

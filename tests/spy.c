@@ -79,3 +79,11 @@ void mmviz_probe_error(uint64_t kind, const void *address, uint64_t arena_id)
 	spy.kind = kind;
 	spy.address = (uint64_t)address;
 }
+
+void mmviz_probe_stack(uint64_t context, const struct mmviz_stack *stack, uint64_t frames_count)
+{
+	note(SPY_STACK, 0, "");
+	spy.context = (uint32_t)context;
+	spy.stack = stack;
+	must(stack->frames_count == frames_count);
+}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * spy.h - the eight probe functions, of a test's own: what a listener in the kernel would be told.
+ * spy.h - the nine probe functions, of a test's own: what a listener in the kernel would be told.
  *
  * A program that links spy.o before libmmviz.a gets these in place of the library's bare nops. They
  * note their arguments; a batch is passed on while the library waits, as a breakpoint would. Raise
@@ -22,6 +22,7 @@ enum spy_probe {
 	SPY_ARENA,
 	SPY_MARK,
 	SPY_ERROR,
+	SPY_STACK,
 	SPY_PROBES,
 };
 
@@ -31,6 +32,7 @@ struct spy {
 	uint64_t arena_id, address, bytes, weight_bytes, change, kind;
 	uint64_t weights; /* sum of the samples' */
 	uint32_t context;
+	const struct mmviz_stack *stack;
 	char text[128];
 	void (*on_batch)(const struct mmviz_log *log, uint64_t bytes);
 };

@@ -50,6 +50,7 @@ static int teardown(void **state)
 		log_reader_detach(reader);
 	reader = NULL;
 	registry_here.semaphores = (struct mmviz_semaphores){0};
+	registry_here.error_semaphore = 0;
 	registry_here.control_log_events = 0;
 	registry_here.control_sample_bytes = 0;
 	mmviz_arena_destroy(arena);
@@ -325,6 +326,32 @@ static void test_replay_equals_the_walk_with_samples(void **state)
 	assert_true(spy.counts[SPY_SAMPLE_FREE] > 100);
 }
 
+/* The header that a walk reads and the event name the same stack. */
+static void test_replay_equals_the_walk_with_stacks(void **state)
+{
+	(void)state;
+	registry_here.semaphores.stack = 1;
+	replay(arena, random_seed(), 400);
+	assert_true(spy.counts[SPY_STACK] > 2);
+}
+
+static void test_a_stack_is_told_when_it_is_new(void **state)
+{
+	void *block = NULL;
+
+	(void)state;
+	registry_here.semaphores.stack = 1;
+	for (volatile int i = 0; i < 100; i++) {
+		block = mmviz_alloc(arena, 1234, 0);
+		assert_int_equal(spy.counts[SPY_STACK], 1);
+		assert_int_equal(registry_context(spy.context).value, (uint64_t)spy.stack);
+		assert_int_equal(
+			mmviz_word_context(reveal((struct mmviz_header *)block - 1, 16)->word),
+			spy.context);
+	}
+	assert_true(spy.stack->frames_count >= 1);
+}
+
 /* ------------------------------------------------------------------ two threads, in turns */
 
 struct turn {
@@ -442,7 +469,7 @@ static void test_arena_mark_and_error_probes(void **state)
 
 	(void)state;
 	registry_here.semaphores.arena = registry_here.semaphores.mark =
-		registry_here.semaphores.error = 1;
+		registry_here.error_semaphore = 1;
 	other = mmviz_arena_create("other", 8u << 20);
 	assert_int_equal(spy.change, MMVIZ_ARENA_CREATE);
 	assert_string_equal(spy.text, "other");
@@ -532,6 +559,8 @@ int main(void)
 		with(setup, test_replay_equals_the_walk),
 		with(setup, test_replay_equals_the_walk_in_small_arenas),
 		with(setup, test_replay_equals_the_walk_with_samples),
+		with(setup, test_replay_equals_the_walk_with_stacks),
+		with(setup, test_a_stack_is_told_when_it_is_new),
 		with(setup_attached, test_returns_name_incarnation_and_owner),
 		with(setup, test_alloc_and_free_probes),
 		with(setup, test_realloc_is_a_free_and_an_alloc),

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Eight probes with the right arguments, a bare one-byte nop behind each, and a semaphore in the registry: in a program
+# Nine probes with the right arguments, a bare one-byte nop behind each, and a semaphore in the registry: in a program
 # with the archive in it, in the shared library, and in a stripped program.
 set -euo pipefail
 
@@ -19,22 +19,24 @@ x86_64)
 	expected="alloc 0 8@%rdi 8@%rsi 8@%rdx 4@%ecx 8@%r8
 sample 2 8@%rdi 8@%rsi 8@%rdx 4@%ecx 8@%r8
 batch 4 8@%rdi 8@%rsi
-error 6 8@%rdi 8@%rsi 8@%rdx
+stack 6 8@%rdi 8@%rsi 8@%rdx
 free 8 8@%rdi 8@%rsi 8@%rdx 4@%ecx 8@%r8
 sample_free 10 8@%rdi 8@%rsi 8@%rdx 4@%ecx 8@%r8
 arena 12 8@%rdi 8@%rsi 8@%rdx
-mark 14 8@%rdi"
+mark 14 8@%rdi
+error 88 8@%rdi 8@%rsi 8@%rdx"
 	;;
 aarch64)
 	nop=1f2003d5
 	expected="alloc 0 8@x0 8@x1 8@x2 4@x3 8@x4
 sample 2 8@x0 8@x1 8@x2 4@x3 8@x4
 batch 4 8@x0 8@x1
-error 6 8@x0 8@x1 8@x2
+stack 6 8@x0 8@x1 8@x2
 free 8 8@x0 8@x1 8@x2 4@x3 8@x4
 sample_free 10 8@x0 8@x1 8@x2 4@x3 8@x4
 arena 12 8@x0 8@x1 8@x2
-mark 14 8@x0"
+mark 14 8@x0
+error 88 8@x0 8@x1 8@x2"
 	;;
 *)
 	echo "no probes are known for $(uname -m)"

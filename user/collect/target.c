@@ -51,11 +51,12 @@ static const struct {
 	{"alloc", offsetof(struct mmviz_semaphores, alloc)},
 	{"sample", offsetof(struct mmviz_semaphores, sample)},
 	{"batch", offsetof(struct mmviz_semaphores, batch)},
-	{"error", offsetof(struct mmviz_semaphores, error)},
+	{"stack", offsetof(struct mmviz_semaphores, stack)},
 	{"free", offsetof(struct mmviz_semaphores, free)},
 	{"sample_free", offsetof(struct mmviz_semaphores, sample_free)},
 	{"arena", offsetof(struct mmviz_semaphores, arena)},
 	{"mark", offsetof(struct mmviz_semaphores, mark)},
+	{"error", offsetof(struct mmviz_registry, error_semaphore)},
 };
 
 /* ------------------------------------------------------------------ errors */
@@ -516,7 +517,7 @@ int target_write_control(const struct target *target, size_t registry_offset, co
 			 size_t bytes)
 {
 	const size_t begin = offsetof(struct mmviz_registry, control_log_events);
-	const size_t end = offsetof(struct mmviz_registry, reserved);
+	const size_t end = offsetof(struct mmviz_registry, stacks_count);
 	ssize_t put;
 
 	if (registry_offset < begin || bytes > end - begin || registry_offset > end - bytes)

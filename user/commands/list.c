@@ -4,6 +4,7 @@
  */
 #include <inttypes.h>
 #include <jansson.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,10 +38,14 @@ struct row {
 static bool is_watched(const struct target *target)
 {
 	static const struct mmviz_semaphores none;
+	uint64_t registry_addr = target_registry_addr(target);
 	struct mmviz_semaphores now;
+	uint16_t error;
 
-	return target_read(target, target_registry_addr(target), &now, sizeof(now)) == 0 &&
-	       memcmp(&now, &none, sizeof(now)) != 0;
+	return target_read(target, registry_addr, &now, sizeof(now)) == 0 &&
+	       target_read(target, registry_addr + offsetof(struct mmviz_registry, error_semaphore),
+			   &error, sizeof(error)) == 0 &&
+	       (memcmp(&now, &none, sizeof(now)) != 0 || error != 0);
 }
 
 /* Count what is alive. A process that cannot be read (it says why itself) is not listed. */

@@ -49,7 +49,7 @@
 #endif
 
 /* Raised by a person whenever a layout or a meaning in this file changes. */
-#define MMVIZ_ABI_VERSION 2u
+#define MMVIZ_ABI_VERSION 3u
 
 #define MMVIZ_REGISTRY_MAGIC 0x315a49564d4d564dULL /* "MVMMVIZ1" in memory */
 #define MMVIZ_ARENA_MAGIC    0x4152454eu	   /* "NERA" in memory */
@@ -66,6 +66,8 @@
 #define MMVIZ_CONTEXTS_MAX	   (1u << 23)	/* context ids have 23 bits */
 #define MMVIZ_ARENAS_MAX	   256u		/* at one time in one process */
 #define MMVIZ_MARKS_MAX		   256u		/* the newest ones are kept */
+#define MMVIZ_STACKS_MAX	   (1u << 18)	/* call stacks in one process */
+#define MMVIZ_STACK_FRAMES_MAX	   64u		/* innermost ones of one call stack */
 #define MMVIZ_NAME_BYTES	   64u
 #define MMVIZ_OPERATION_EVENTS_MAX 8u	/* events of one operation, at most */
 #define MMVIZ_LOG_EVENTS	   512u /* a log is handed over when it holds this many */
@@ -368,9 +370,10 @@ static inline uint64_t mmviz_live_bit(uint32_t place)
 /* What a context id means. Entry 0 is "untagged". */
 enum mmviz_context_kind {
 	MMVIZ_CONTEXT_NONE = 0,
-	MMVIZ_CONTEXT_TAG = 1,	/* value: address of the name (length bytes, then NUL) */
-	MMVIZ_CONTEXT_SITE = 2, /* value: return address of an untagged call */
-	MMVIZ_CONTEXT_STACK = 3,
+	MMVIZ_CONTEXT_TAG = 1,	 /* value: address of the name (length bytes, then NUL) */
+	MMVIZ_CONTEXT_SITE = 2,	 /* value: return address of an untagged call */
+	MMVIZ_CONTEXT_STACK = 3, /* value: address of a struct mmviz_stack, of which `length` bytes
+				    are there */
 };
 struct mmviz_context {
 	uint64_t value;	 /*  0 */
@@ -378,6 +381,26 @@ struct mmviz_context {
 	uint32_t kind;	 /* 12 */
 };
 MMVIZ_STATIC_ASSERT(sizeof(struct mmviz_context) == 16, "context is 16 bytes");
+
+/*
+ * A call stack and what the block's context would be without it, a TAG or a SITE: so blocks add up
+ * by tag as if there were no stacks. Frames are return addresses, innermost first; the first is the
+ * program's call of the allocator.
+ */
+struct mmviz_stack {
+	uint32_t context;      /* 0 */
+	uint16_t frames_count; /* 4 */
+	uint16_t flags;	       /* 6 enum mmviz_stack_flag */
+	uint64_t return_addr[MMVIZ_STACK_FRAMES_MAX];
+};
+MMVIZ_STATIC_ASSERT(sizeof(struct mmviz_stack) == 8 + 8 * MMVIZ_STACK_FRAMES_MAX,
+		    "stack has no holes");
+#define MMVIZ_STACK_HEAD_BYTES 8u
+
+enum mmviz_stack_flag {				  /* as of the first block that had it */
+			MMVIZ_STACK_COMPLETE = 1, /* its last frame says that nobody called it */
+			MMVIZ_STACK_DEEP = 2,	  /* it has more frames than are kept */
+};
 
 struct mmviz_mark_entry {
 	uint64_t at_ns;	  /* 0 CLOCK_MONOTONIC */
@@ -388,13 +411,16 @@ struct mmviz_mark_entry {
 /*
  * Counters that the kernel raises while somebody listens; one per probe. The order matters: each
  * operation tests those that concern it with one 64-bit load, alloc from offset 0, free from
- * offset 4.
+ * offset 4. That of `error` lies elsewhere: no operation that goes well asks for it.
+ *
+ * `stack`: while it is raised, every new block's context is its call stack. The probe itself fires
+ * once for each stack that was never seen before.
  */
 struct mmviz_semaphores {
 	volatile uint16_t alloc;       /*  0 | alloc */
 	volatile uint16_t sample;      /*  2 | */
 	volatile uint16_t batch;       /*  4 | | */
-	volatile uint16_t error;       /*  6 | | */
+	volatile uint16_t stack;       /*  6 | | */
 	volatile uint16_t free;	       /*  8   | free */
 	volatile uint16_t sample_free; /* 10   | */
 	volatile uint16_t arena;       /* 12 */
@@ -419,8 +445,13 @@ struct mmviz_registry {
 	uint32_t control_log_events; /* 56 hand a log over at this many events, 1..MMVIZ_LOG_EVENTS
 				      */
 	uint32_t control_flags;	     /* 60 */
-	uint64_t control_sample_bytes;	       /* 64 mean bytes between samples; default 512 KiB */
-	uint64_t reserved[7];		       /* 72 */
+	uint64_t control_sample_bytes; /* 64 mean bytes between samples; default 512 KiB */
+	uint32_t control_stacks_max;   /* 72 1..MMVIZ_STACKS_MAX; default: that */
+	uint32_t stacks_count;	       /* 76 contexts that are stacks */
+	uint64_t stacks_refused; /* 80 blocks that kept their tag or site: no room for the stack */
+	volatile uint16_t error_semaphore;     /* 88 */
+	uint16_t reserved0[3];		       /* 90 */
+	uint64_t reserved[4];		       /* 96 */
 	uint64_t arena_addr[MMVIZ_ARENAS_MAX]; /* 128 0: empty slot. Stored after the arena is
 						  whole, cleared before it is unmapped */
 	struct mmviz_mark_entry marks[MMVIZ_MARKS_MAX];
