@@ -2,61 +2,10 @@
 # Programs that know nothing of mmviz do their work under libmmviz-preload.so, correctly, while the collector follows them and
 # compares its picture with the heap: sqlite3, redis, python3's own tests, git, g++. LONG=1: large and long.
 . "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/preloaded.sh"
 
 need_root
-library=$(realpath "$BUILD/libmmviz-preload.so")
-mm=$(realpath "$BUILD/mmviz-bpf")
 root=$(realpath .)
-observed=0
-
-# size SHORT LONG
-size() {
-	[ -z "$LONG" ] && echo "$1" || echo "$2"
-}
-
-# has COMMAND...: all are here; else the part is left out, and says so.
-has() {
-	local name
-	for name in "$@"; do
-		command -v "$name" >/dev/null && continue
-		echo "  left out: no $name here; make deps installs it"
-		return 1
-	done
-}
-
-# observe PID ROUNDS: replica and heap are equal each time, nothing is lost; the program may end meanwhile.
-observe() {
-	local status=0 rounds
-	timeout 120 "$mm" verify -p "$1" --rounds "$2" >"$scratch/verify" 2>"$scratch/verify.err" || status=$?
-	[ "$status" -eq 0 ] || [ "$status" -eq 69 ] || fail "verify: status $status: $(cat "$scratch/verify" "$scratch/verify.err")"
-	grep -q 'NOT EQUAL' "$scratch/verify" && fail "$(cat "$scratch/verify")"
-	rounds=$(grep -c ': equal' "$scratch/verify" || true)
-	observed=$((observed + rounds))
-	[ "$rounds" -eq 0 ] || echo "  $rounds rounds equal; $(tail -1 "$scratch/verify" | cut -d, -f2-4)"
-}
-
-# wait_for SECONDS COMMAND...: until it succeeds.
-wait_for() {
-	local tries=$(($1 * 20))
-	shift
-	for _ in $(seq $tries); do
-		"$@" >/dev/null 2>&1 && return
-		sleep 0.05
-	done
-	return 1
-}
-
-# preloaded COMMAND...: in the background; $program is its pid, and it carries the library.
-preloaded() {
-	LD_PRELOAD=$library "$@" >"$scratch/out" 2>"$scratch/err" &
-	program=$!
-	started_pids+=("$program")
-	wait_for 10 grep -q libmmviz-preload "/proc/$program/maps" || fail "$1 does not carry the library: $(cat "$scratch/err")"
-}
-
-finished() {
-	reap "$program" || fail "$1 ended with status $?: $(tail -n 20 "$scratch/out"; tail -n 20 "$scratch/err")"
-}
 
 sqlite() {
 	has sqlite3 || return 0
@@ -165,11 +114,6 @@ compiler() {
 	echo "  g++: the same code"
 }
 
-for part in sqlite redis python git_on_a_repository compiler; do
-	echo "$part"
-	began=$SECONDS
-	"$part"
-	echo "  $((SECONDS - began)) s"
-done
+run_parts sqlite redis python git_on_a_repository compiler
 [ "$observed" -ge 15 ] || fail "only $observed rounds were compared"
 echo "ok $test_name: $observed rounds equal"
