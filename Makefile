@@ -30,17 +30,17 @@ BPF_CFLAGS  := -target bpf -O2 -g -Wall -Wextra -Wno-unused-parameter $(WERROR) 
 LIB_SRC := lib/os.c lib/extent_tree.c lib/registry.c lib/probes.c lib/arena.c lib/change.c lib/large.c lib/purge.c lib/keeper.c lib/span.c lib/heap.c lib/log.c \
            lib/sample.c lib/walk.c lib/check.c lib/error.c lib/poison.c lib/inspect.c lib/frames.c lib/stack.c lib/tell.c lib/alloc.c lib/free.c lib/realloc.c lib/mmviz.c
 
-USER_COLLECT_SRC := user/collect/target.c user/collect/elf_notes.c user/collect/mapped_file.c user/collect/probe_file.c user/collect/maps.c user/collect/safe_text.c user/collect/attach.c user/collect/uprobe_multi.c user/collect/registry_reader.c user/collect/log_reader.c user/collect/walk.c user/collect/stop.c \
+USER_COLLECT_SRC := user/collect/target.c user/collect/elf_notes.c user/collect/mapped_file.c user/collect/probe_file.c user/collect/maps.c user/collect/safe_text.c user/collect/attach.c user/collect/uprobe_multi.c user/collect/link_keeper.c user/collect/registry_reader.c user/collect/log_reader.c user/collect/walk.c user/collect/stop.c \
                     user/collect/modules.c user/collect/debug_file.c user/collect/unit_index.c user/collect/demangle.c user/collect/perf_map.c user/collect/symbols.c user/collect/unwind.c user/collect/unwind_memo.c \
                     user/collect/stack_table.c user/collect/stacks.c
 USER_MODEL_SRC   := user/model/cell_pool.c user/model/totals.c user/model/block_table.c user/model/block_table_check.c user/model/walked.c \
-                    user/model/pending.c user/model/event_queue.c user/model/apply.c \
+                    user/model/lifetimes.c user/model/seq_times.c user/model/pending.c user/model/event_queue.c user/model/apply.c \
                     user/model/replica.c user/model/compare.c user/model/timeline.c user/model/heap_map.c user/model/view.c
-USER_EXPORT_SRC  := user/export/json.c user/export/blocks.c user/export/metrics.c user/export/stacks.c
+USER_EXPORT_SRC  := user/export/json.c user/export/lifetimes.c user/export/blocks.c user/export/metrics.c user/export/stacks.c
 USER_SERVE_SRC   := user/serve/server.c user/serve/publisher.c user/serve/wire.c user/serve/access.c user/serve/channel.c user/serve/sandbox.c \
                     user/serve/web/web.c user/serve/web/http.c user/serve/web/socket.c user/serve/web/request.c user/serve/web/assets.c
 USER_COMMAND_SRC := user/commands/options.c user/commands/live.c user/commands/run.c user/commands/launch.c user/commands/carrier.c user/commands/snapshot.c user/commands/verify.c user/commands/list.c user/commands/doctor.c
-USER_SESSION_SRC := user/session.c user/follow.c user/baseline.c user/verify.c user/picture.c user/session_stacks.c
+USER_SESSION_SRC := user/session.c user/follow.c user/baseline.c user/pace.c user/fallback.c user/verify.c user/picture.c user/session_stacks.c
 USER_SRC := user/main.c $(USER_SESSION_SRC) $(USER_COLLECT_SRC) $(USER_MODEL_SRC) $(USER_EXPORT_SRC) $(USER_SERVE_SRC) $(USER_COMMAND_SRC)
 
 # A build of its own with wide races and rules that can be left out: make B=build/chaos CHAOS=1 (lib/chaos.h).
@@ -259,7 +259,7 @@ $(B)/tests/attach_target_static_pie: TARGET_LINK = -static-pie -fPIE $(B)/libmmv
 $(B)/tests/attach_target_stripped: TARGET_LINK = -pie -fPIE -s $(B)/libmmviz.a
 
 COLLECT_TESTS := $(addprefix $(B)/tests/test_,elf_notes safe_text registry_reader attach)
-COLLECT_OBJ := $(addprefix $(B)/user/collect/,target.o elf_notes.o mapped_file.o probe_file.o maps.o safe_text.o attach.o uprobe_multi.o registry_reader.o)
+COLLECT_OBJ := $(addprefix $(B)/user/collect/,target.o elf_notes.o mapped_file.o probe_file.o maps.o safe_text.o attach.o uprobe_multi.o link_keeper.o registry_reader.o)
 $(COLLECT_TESTS): $(B)/tests/%: tests/%.c tests/child.c $(COLLECT_OBJ) | $(ATTACH_TARGETS)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(USER_CFLAGS) $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $< tests/child.c $(COLLECT_OBJ) -lcmocka -lbpf -lelf -lz

@@ -28,12 +28,13 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 const volatile __u64 namespace_dev, namespace_inode;
 const volatile __u32 target_tgid;
 const volatile __u64 registry_addr;
-const volatile __u64 wakeup_bytes; /* wake the collector when so much lies in the ring */
 const volatile __u64 room_bytes; /* batches and events fill the ring up to here; the rest is kept */
 const volatile bool copies_tails, copies_stacks;
 
 /* Changed by the collector while the programs run. */
 volatile __u32 sample_events = 1;
+volatile __u64 wakeup_bytes = 1 << 20;	/* wake the collector when so much lies in the ring */
+volatile bool discards_batches = false; /* the collector sees the heap by walks for now */
 
 /* Read by the collector. */
 __u64 dropped_batches, dropped_events, copy_failures;
@@ -79,9 +80,11 @@ static __always_inline void head_fill(struct ring_head *head, __u32 kind)
 SEC("uprobe.s")
 int BPF_KPROBE(on_batch, const void *log, __u64 bytes)
 {
-	struct ring_log *record =
-		has_room() ? bpf_ringbuf_reserve(&ring, sizeof(*record), 0) : NULL;
+	struct ring_log *record;
 
+	if (discards_batches)
+		return 0;
+	record = has_room() ? bpf_ringbuf_reserve(&ring, sizeof(*record), 0) : NULL;
 	if (!record) {
 		__sync_fetch_and_add(&dropped_batches, 1);
 		return 0;
@@ -211,7 +214,7 @@ int on_sample(struct pt_regs *ctx)
 {
 	struct ring_sample *record = NULL;
 
-	if (copies_stacks && bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) < 2 * wakeup_bytes)
+	if (copies_stacks && bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) < room_bytes / 2)
 		record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 	if (!record)
 		return put_bare_sample(ctx, RING_SAMPLE_BARE);

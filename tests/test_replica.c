@@ -182,7 +182,7 @@ static void feed(struct collector *collector, const struct sim_batch *batch)
 		.thread_id = batch->heap_id,
 		.first = batch->first,
 		.next = batch->next,
-		.at_ns = ATTACH_NS + (collector->steps_ns += 1000000),
+		.until_ns = ATTACH_NS + (collector->steps_ns += 1000000),
 		.events = batch->events,
 	};
 
@@ -476,7 +476,8 @@ static void feed_hostile(struct collector *collector)
 	struct replica_batch batch = {
 		.heap_id = random_below(random, 6),
 		.first = random_below(random, 100000),
-		.at_ns = random_next(random),
+		.first_ns = random_next(random),
+		.until_ns = random_next(random),
 		.events = events,
 	};
 	const struct replica_heap *heap = replica_heap_find(collector->arena, batch.heap_id);

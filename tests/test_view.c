@@ -49,8 +49,8 @@ static void fill_span(struct fixture *fixture, uint32_t unit)
 			.place = span_cell_place(placed, i),
 			.context = random_below(random, 9),
 			.bytes = random_below(random, placed->payload_bytes + 1),
-			.born_ms = random_below(random, 2) ? random_below(random, NOW_MS)
-							   : BORN_BEFORE_ATTACH,
+			.born_tick = random_below(random, 2) ? random_below(random, NOW_MS * 15)
+							     : BORN_BEFORE_ATTACH,
 		};
 
 		must(block_table_alloc(table, &birth) == 0);

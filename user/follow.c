@@ -102,6 +102,8 @@ static int add_arena(struct session *session, const struct registry_arena *known
 		error = read_books(session, known, arena);
 	if (!error)
 		error = add_followed(session, known);
+	if (!session_is_following(session))
+		replica_unfollow(arena);
 	if (error) /* destroyed under our eyes, perhaps: nobody would ever take it back */
 		replica_arena_remove(&session->replica, arena);
 	return error;
@@ -184,6 +186,7 @@ static void read_tail(const struct session *session, struct waiting_tail *waitin
 	uint64_t expected = expected_of(session, waiting->log.arena_id, waiting->log.heap_id);
 
 	waiting->is_read = !log_read_tail(session->target, &waiting->log, expected, &waiting->tail);
+	waiting->read_ns = session_clock_ns();
 }
 
 /* -EFAULT: the arena is just being destroyed; the registry will say so. */
@@ -192,8 +195,12 @@ static int read_heap(struct session *session, uint32_t arena_id, const struct re
 	struct log_place log = {heap->log_addr, arena_id, heap->id};
 	struct waiting_tail *waiting;
 	struct log_state state;
+	struct replica_arena *arena = replica_arena_find(&session->replica, arena_id);
+	uint64_t begun_ns = session_clock_ns();
 	int error = log_read_state(session->target, &log, &state);
 
+	if (!error && arena)
+		replica_note_seq(arena, heap->id, state.seq, begun_ns, session_clock_ns());
 	if (error || state.seq == expected_of(session, arena_id, heap->id))
 		return error == -EFAULT ? 0 : error;
 	waiting = new_tail(session);
@@ -241,7 +248,7 @@ static void keep_stray(struct session *session, const struct attach_batch *batch
 	strays[session->strays_count++] = (struct stray_batch){
 		.arena_id = batch->arena_id,
 		.batch = {batch->heap_id, batch->thread_id, batch->first, batch->next,
-			  batch->handed_over_ns, events},
+			  batch->first_ns, batch->handed_over_ns, events},
 	};
 }
 
@@ -249,8 +256,9 @@ void session_on_batch(void *context, const struct attach_batch *batch)
 {
 	struct session *session = context;
 	struct replica_arena *arena = replica_arena_find(&session->replica, batch->arena_id);
-	struct replica_batch fed = {batch->heap_id, batch->thread_id,	   batch->first,
-				    batch->next,    batch->handed_over_ns, batch->events};
+	struct replica_batch fed = {batch->heap_id, batch->thread_id, batch->first,
+				    batch->next,    batch->first_ns,  batch->handed_over_ns,
+				    batch->events};
 
 	if (!arena) {
 		if (batch->next > batch->first && batch->next - batch->first <= MMVIZ_LOG_SLOTS)
@@ -323,7 +331,8 @@ static void feed_tail(struct session *session, struct replica_arena *arena,
 		.thread_id = waiting->tail.thread_id,
 		.first = waiting->tail.first,
 		.next = waiting->tail.next,
-		.at_ns = session_clock_ns(),
+		.first_ns = waiting->tail.first_ns,
+		.until_ns = waiting->read_ns,
 		.events = waiting->tail.events,
 	};
 
@@ -457,8 +466,10 @@ int session_follow(struct session *session)
 	session->tails_count = 0;
 	note_horizons(session);
 	feed_strays(session, false);
-	if (!error && session->mode == ATTACH_EXACT) /* in other modes logs stand still */
+	if (!error && session_is_following(session)) /* otherwise logs stand still */
 		error = read_tails(session);
+	else if (!error && session->mode == ATTACH_EXACT)
+		error = session_count_unfollowed(session);
 	if (error && error != -ESRCH) /* of a target that has ended, all is in the ring */
 		return error;
 	error = drain(session);

@@ -87,10 +87,11 @@ static void move_view(struct session *session)
 	now->ring_used_bytes = counters.ring_used_bytes;
 	now->ring_bytes = counters.ring_bytes;
 	now->contexts = registry_reader_contexts_count(session->registry);
-	now->is_followed = session->mode == ATTACH_EXACT;
+	now->is_followed = session_is_following(session);
 	now->target_state = target_state(session);
 	now->exit_code = session->exit_code;
 	read_slow_facts(session, now);
+	replica_keep_time(&session->replica, now->monotonic_ns);
 	view_tick(&session->view);
 }
 
@@ -158,8 +159,11 @@ static int open_target(struct session *session, const struct session_options *op
 {
 	struct attach_callbacks callbacks = {
 		.context = session, .batch = session_on_batch, .end = on_end};
+	struct attach_options attach = options->attach;
+	struct attach_counters counters;
 	int error = target_open(options->pid, &session->target);
 
+	attach.may_unfollow = session->may_fall_back;
 	if (!error)
 		error = open_registry(session);
 	if (!error && options->sample_bytes > 0) {
@@ -168,11 +172,12 @@ static int open_target(struct session *session, const struct session_options *op
 		error = session_stacks_open(session, options->sample_bytes);
 	}
 	if (!error)
-		error = attach_open(session->target, &options->attach, &callbacks,
-				    &session->attach);
+		error = attach_open(session->target, &attach, &callbacks, &session->attach);
 	if (error)
 		return error;
 	session->replica.attach_ns = session_clock_ns();
+	attach_counters_read(session->attach, &counters);
+	pace_init(&session->pace, counters.ring_bytes);
 	session->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (session->epoll_fd < 0)
 		return -errno;
@@ -220,6 +225,7 @@ int session_open(const struct session_options *options, struct session **out)
 		return -ENOMEM;
 	session->epoll_fd = -1;
 	session->mode = options->attach.mode;
+	session->may_fall_back = options->may_fall_back;
 	session->realtime_offset_ns = clock_ns(CLOCK_REALTIME) - begun_ns;
 	raise_priority();
 	error = open_target(session, options);
@@ -244,6 +250,7 @@ void session_close(struct session *session)
 {
 	if (!session)
 		return;
+	session_pace_end(session);
 	attach_close(session->attach);
 	session_stacks_close(session);
 	registry_reader_close(session->registry);
@@ -262,20 +269,25 @@ void session_close(struct session *session)
 
 /* ------------------------------------------------------------------ ticks */
 
-/* Modes without logged events see the heap by walks alone, for a fiftieth of the time. */
-static int walk_again(struct session *session)
+void session_break_all(struct session *session)
 {
-	uint64_t begun_ns = session_clock_ns();
-	int error;
-
-	if (begun_ns < session->next_walk_ns)
-		return 0;
 	for (uint32_t i = 0; i < session->replica.arenas_count; i++)
 		session->replica.arenas[i]->state = REPLICA_BROKEN;
 	for (uint32_t i = 0; i < session->arenas_count; i++)
 		session->arenas[i].retry_at_ns = 0;
+}
+
+/* Where events are not followed the heap is seen by walks alone, for a fiftieth of the time. */
+static int walk_again(struct session *session)
+{
+	uint64_t begun_ns = session_clock_ns(), resyncs = session->replica.resyncs;
+	int error;
+
+	if (begun_ns < session->next_walk_ns)
+		return 0;
+	session_break_all(session);
 	error = session_baseline(session);
-	session->replica.resyncs = 0;
+	session->replica.resyncs = resyncs;
 	session->next_walk_ns =
 		begun_ns + REWALK_NS + REWALK_PAUSE * (session_clock_ns() - begun_ns);
 	return error;
@@ -316,10 +328,10 @@ static int tick(struct session *session)
 
 	if (session->is_ending || target_is_gone(session->target))
 		return hear_last_words(session);
-	error = session->mode == ATTACH_EXACT ? 0 : walk_again(session);
+	error = session_is_following(session) ? 0 : walk_again(session);
 	if (!error)
 		error = session_follow(session);
-	if (!error && !session->is_ending)
+	if (!error && !session->is_ending && session->pace.since_ns == 0)
 		error = session_baseline(session);
 	if (!error && is_settling(session))
 		error = session_follow(session);
@@ -347,7 +359,15 @@ int session_tick(struct session *session, int timeout_ms)
 	if (error)
 		return error;
 	move_view(session);
+	error = session_pace(session);
+	if (error && error != -ESRCH)
+		return error;
 	return session->is_over ? 1 : 0;
+}
+
+int session_wait_ms(const struct session *session, bool is_watched)
+{
+	return pace_wait_ms(&session->pace, is_watched);
 }
 
 int session_poll_fd(const struct session *session)

@@ -20,6 +20,9 @@ struct session;
 struct session_options {
 	pid_t pid;
 	struct attach_options attach;
+	/* Exact mode: a target that makes events faster than they can be followed is seen by walks
+	 * for a while. Otherwise the loss is counted and healed, again and again. */
+	bool may_fall_back;
 	uint64_t sample_bytes; /* mean between sampled stacks; 0: no stacks */
 };
 #define SESSION_SAMPLE_BYTES_MAX (1ULL << 40)
@@ -40,6 +43,8 @@ void session_close(struct session *session);
 /* Follow the target for up to timeout_ms (wakes early when the ring fills or the target ends). 0; 1
  * target gone; -errno. */
 int session_tick(struct session *session, int timeout_ms);
+/* How long to wait for the next tick, as things are; somebody looks at the picture or not. */
+int session_wait_ms(const struct session *session, bool is_watched);
 int session_poll_fd(const struct session
 			    *session); /* for an outer loop: readable when a tick would find work */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * session_state.h - what the files of the session share: session.c (open, tick, view), follow.c
- * (one round of reading and applying), baseline.c (cut and walk), verify.c.
+ * (one round of reading and applying), baseline.c (cut and walk), fallback.c, verify.c.
  */
 #ifndef MMVIZ_SESSION_STATE_H
 #define MMVIZ_SESSION_STATE_H
@@ -12,12 +12,14 @@
 #include "collect/stacks.h"
 #include "collect/target.h"
 #include "model/view_state.h"
+#include "pace.h"
 #include "session.h"
 
 /* A tail that waits until the ring has been drained. */
 struct waiting_tail {
 	struct log_place log;
-	uint64_t seq; /* that must be reached */
+	uint64_t seq;	  /* that must be reached */
+	uint64_t read_ns; /* when the tail had been read */
 	bool is_read;
 	struct log_tail tail;
 };
@@ -61,7 +63,11 @@ struct session {
 	uint64_t realtime_offset_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC */
 	uint64_t slow_facts_ns;	     /* when memory sizes were read last */
 	uint64_t dropped_batches;    /* seen by the last tick */
-	uint64_t next_walk_ns;	     /* modes without logged events */
+	uint64_t next_walk_ns;	     /* where events are not followed */
+	struct pace pace;
+	bool may_fall_back;
+	uint32_t told_log_events; /* 0: nothing was told to the target */
+	uint64_t told_wakeup_bytes;
 
 	struct followed_arena *arenas; /* in order of id */
 	uint32_t arenas_count;
@@ -86,6 +92,15 @@ struct followed_arena *session_find_arena(const struct session *session, uint32_
 const struct registry_arena *session_registry_arena(const struct session *session, uint32_t id);
 /* What is new in the registry becomes known here. */
 int session_refresh(struct session *session);
+
+/* fallback.c: the load is looked at, and what follows from it is done. 0 or -errno. */
+int session_pace(struct session *session);
+void session_pace_end(struct session *session); /* leave the target as it was */
+/* Exact mode, and not fallen back. */
+bool session_is_following(const struct session *session);
+int session_count_unfollowed(struct session *session);
+/* session.c: every arena wants a baseline, at once. */
+void session_break_all(struct session *session);
 
 /* baseline.c: rule 8 and the walk, of all arenas that are broken and may be tried again. */
 int session_baseline(struct session *session);

@@ -45,7 +45,7 @@ static void on_block(void *context, const struct walk_block *block)
 		.life = block->life,
 		.word = block->word,
 		.incarnation = block->incarnation,
-		.born_ms = BORN_BEFORE_ATTACH,
+		.born_tick = BORN_BEFORE_ATTACH,
 		.label = block->label,
 	};
 

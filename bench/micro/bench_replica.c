@@ -121,6 +121,8 @@ static void make_events(struct bench *bench)
 	}
 }
 
+#define EVENT_NS 50 /* in the target */
+
 /* Nanoseconds for each event; the best and, as result, the median run. */
 static double apply(struct bench *bench, double *best_ns)
 {
@@ -131,8 +133,14 @@ static double apply(struct bench *bench, double *best_ns)
 		double began = clock_ns();
 
 		for (uint32_t i = 0; i < EVENTS; i += BATCH_EVENTS) {
-			struct replica_batch batch = {
-				1, 1, number, number + BATCH_EVENTS, 2, bench->events + i};
+			struct replica_batch batch = {.heap_id = 1,
+						      .thread_id = 1,
+						      .first = number,
+						      .next = number + BATCH_EVENTS,
+						      .first_ns = 2 + number * EVENT_NS,
+						      .until_ns = 2 + (number + BATCH_EVENTS) *
+									      EVENT_NS,
+						      .events = bench->events + i};
 
 			replica_feed(&bench->replica, bench->arena, &batch);
 			number += BATCH_EVENTS;

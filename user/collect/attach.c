@@ -31,6 +31,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "collect/link_keeper.h"
 #include "collect/uprobe_multi.h"
 #include "mmviz.skel.h"
 #include "ring.bpf.h"
@@ -57,7 +58,8 @@ struct attach {
 	struct ring_buffer *ring;
 	struct attach_callbacks callbacks;
 	struct bpf_link *perf_links[PROBES];
-	int multi_links[PROBES]; /* fds; -1: none */
+	int multi_links[PROBES];    /* fds; -1: none */
+	struct link_keeper *keeper; /* of the batch probe; NULL: none */
 	uint32_t ring_bytes;
 	uint64_t batches, malformed_batches;
 	uint64_t drained_bytes; /* by the drain under way */
@@ -174,7 +176,7 @@ static int configure(struct attach *attach, const struct target *target,
 	if (error != 0)
 		return error;
 	skeleton->rodata->registry_addr = target_registry_addr(target);
-	skeleton->rodata->wakeup_bytes = attach->ring_bytes / 4;
+	skeleton->data->wakeup_bytes = attach->ring_bytes / 4;
 	skeleton->rodata->room_bytes = attach->ring_bytes - attach->ring_bytes / LAST_WORDS_SHARE -
 				       sizeof(struct ring_log);
 	skeleton->rodata->copies_tails = options->mode == ATTACH_EXACT;
@@ -282,6 +284,52 @@ static int link_probes(struct attach *attach, const struct target *target, bool 
 		if (bpf_program__autoload(programs[i]))
 			error = link_probe(attach, target, programs[i], i, uses_multi);
 	return error;
+}
+
+/* Without it (the perf path, or no process to be had) the program throws batches away instead. */
+static void start_keeper(struct attach *attach, const struct target *target)
+{
+	struct target_probe place;
+
+	if (attach->multi_links[PROBE_BATCH] < 0 ||
+	    target_probe_find(target, probe_names[PROBE_BATCH], &place) != 0)
+		return;
+	link_keeper_start(
+		&(struct link_keeper_place){
+			.prog_fd = bpf_program__fd(attach->skeleton->progs.on_batch),
+			.pidfd = target_pidfd(target),
+			.path = target_probe_path(target),
+			.offset = place.file_offset,
+			.semaphore_offset = place.semaphore_offset,
+			.pid = target_pid(target),
+		},
+		&attach->keeper);
+}
+
+int attach_follow(struct attach *attach, bool is_on)
+{
+	int *link = &attach->multi_links[PROBE_BATCH], made;
+
+	attach->skeleton->bss->discards_batches = !is_on;
+	if (attach->keeper == NULL || is_on == (*link >= 0))
+		return 0;
+	if (!is_on) {
+		close(*link);
+		*link = -1;
+		return 0;
+	}
+	made = link_keeper_link(attach->keeper);
+	if (made < 0)
+		return made;
+	*link = made;
+	return 0;
+}
+
+void attach_set_wakeup(struct attach *attach, uint64_t bytes)
+{
+	uint64_t most = attach->ring_bytes / 4;
+
+	attach->skeleton->data->wakeup_bytes = bytes < most ? bytes : most;
 }
 
 /* ------------------------------------------------------------------ what comes out of the ring */
@@ -504,6 +552,8 @@ int attach_open(struct target *target, const struct attach_options *options,
 		error = link_end_programs(attach);
 	if (error == 0)
 		error = link_probes(attach, target, uses_multi);
+	if (error == 0 && options->may_unfollow && options->mode == ATTACH_EXACT)
+		start_keeper(attach, target);
 	if (error != 0) {
 		attach_close(attach);
 		return error;
@@ -528,6 +578,7 @@ void attach_close(struct attach *attach)
 	if (attach == NULL)
 		return;
 	attach_disarm(attach);
+	link_keeper_stop(attach->keeper);
 	ring_buffer__free(attach->ring);
 	unmap_position(attach->consumer_position);
 	unmap_position(attach->producer_position);

@@ -64,6 +64,7 @@ struct attach_options {
 	enum attach_mode mode;
 	uint32_t ring_bytes;	/* power of two; 0: 64 MiB */
 	uint32_t sample_events; /* events mode: 1 in N */
+	bool may_unfollow;	/* exact mode: attach_follow will be asked for */
 	bool force_perf;	/* tests: use the perf-event path */
 	bool is_verbose;	/* show what libbpf and the verifier say */
 };
@@ -94,6 +95,14 @@ int attach_poll_fd(
  * Never blocks. */
 int attach_drain(struct attach *attach);
 void attach_counters_read(const struct attach *attach, struct attach_counters *out);
+/*
+ * Exact mode, opened with may_unfollow. Off: logs are not handed over any more, and where this kernel
+ * lets us, the target writes none (its semaphore drops). On: as after attach_open. 0 or -errno;
+ * -ESRCH the target has ended.
+ */
+int attach_follow(struct attach *attach, bool is_on);
+/* The collector is woken when so many bytes lie in the ring; at most a quarter of it, as at first. */
+void attach_set_wakeup(struct attach *attach, uint64_t bytes);
 /* Events mode: change the in-kernel sampling of a running session. */
 int attach_set_sampling(struct attach *attach, uint32_t sample_events);
 

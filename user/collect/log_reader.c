@@ -62,6 +62,7 @@ static int read_once(const struct target *target, const struct log_place *log, u
 		return -EAGAIN;
 	out->first = before.first;
 	out->next = before.next;
+	out->first_ns = before.first_ns;
 	out->thread_id = before.thread_id;
 	if (from > out->first)
 		out->first = from < out->next ? from : out->next;

@@ -21,6 +21,7 @@ struct log_place {
 
 struct log_tail {
 	uint64_t first, next; /* numbers of events[0] and of the one after the last */
+	uint64_t first_ns;    /* not later than events[0] (CLOCK_MONOTONIC) */
 	uint32_t thread_id;
 	struct mmviz_event events[MMVIZ_LOG_SLOTS];
 };

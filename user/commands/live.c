@@ -21,6 +21,7 @@
 
 #include "commands/commands.h"
 #include "export/json.h"
+#include "export/lifetimes.h"
 #include "export/metrics.h"
 #include "export/stacks.h"
 #include "serve/sandbox.h"
@@ -32,9 +33,7 @@
 #define VERIFY_FIRST_NS	 (2 * NS_PER_SECOND)
 #define VERIFY_PERIOD_NS (60 * NS_PER_SECOND)
 #define VERIFY_SHARE	 200 /* checking takes at most this part of the time */
-#define WATCHED_TICK_MS	 20  /* while somebody looks */
 #define STACKS_SHOWN_MAX 500
-#define ALONE_TICK_MS	 50 /* the ring must be emptied all the same */
 
 struct live {
 	struct options options;
@@ -109,6 +108,14 @@ static int render_snapshot(void *context, char **text, size_t *bytes)
 			   text, bytes);
 }
 
+static int render_lifetimes(void *context, char **text, size_t *bytes)
+{
+	const struct live *live = context;
+
+	return render_json(export_json_lifetimes(session_view(live->session), live->options.pid),
+			   text, bytes);
+}
+
 static int render_metrics(void *context, char **text, size_t *bytes)
 {
 	const struct live *live = context;
@@ -147,6 +154,7 @@ static const struct server_document documents[] = {
 	{"/metrics", METRICS_CONTENT_TYPE, render_metrics},
 	{"/api/v1/summary", "application/json", render_summary},
 	{"/api/v1/snapshot", "application/json", render_snapshot},
+	{"/api/v1/lifetimes", "application/json", render_lifetimes},
 	{"/api/v1/stacks", "application/json", render_stacks},
 };
 
@@ -249,7 +257,8 @@ static int wait_ms(const struct live *live)
 {
 	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
 	uint64_t left_ms = now_ns < live->end_ns ? (live->end_ns - now_ns) / NS_PER_MS + 1 : 0;
-	uint64_t tick_ms = server_has_clients(live->server) ? WATCHED_TICK_MS : ALONE_TICK_MS;
+	uint64_t tick_ms =
+		(uint64_t)session_wait_ms(live->session, server_has_clients(live->server));
 
 	return (int)(left_ms < tick_ms ? left_ms : tick_ms);
 }
@@ -329,6 +338,7 @@ static int open_all(struct live *live)
 	struct session_options session = {
 		.attach = options_attach(&live->options),
 		.sample_bytes = live->options.stacks != STACKS_OFF ? live->options.sample_bytes : 0,
+		.may_fall_back = true,
 	};
 	int error = server_open(&serve, &live->server);
 

@@ -78,19 +78,31 @@ static json_t *json_arenas(const struct view *view)
 	return list;
 }
 
+/* NULL: exact mode has not given way. */
+static json_t *json_fallback(const struct view_totals *totals)
+{
+	return totals->fallback_since_ns
+		       ? json_pack("{s:I, s:s}", "since_ns", (json_int_t)totals->fallback_since_ns,
+				   "reason", totals->fallback_reason)
+		       : NULL;
+}
+
 json_t *export_json_summary(const struct view *view, pid_t pid, const char *mode)
 {
 	struct view_totals totals;
 
 	view_totals(view, &totals);
-	return json_pack(
-		"{s:i, s:i, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "version",
-		FORMAT_VERSION, "pid", (int)pid, "mode", mode, "exact", (int)totals.is_exact,
-		"at_ns", (json_int_t)totals.at_ns, "live_blocks", (json_int_t)totals.live_blocks,
-		"live_bytes", (json_int_t)totals.live_bytes, "peak_live_bytes",
-		(json_int_t)totals.peak_live_bytes, "events_seen", (json_int_t)totals.events_seen,
-		"events_lost", (json_int_t)totals.events_lost, "resyncs",
-		(json_int_t)totals.resyncs, "arenas", json_arenas(view));
+	if (totals.fallback_since_ns)
+		mode = "sampled";
+	return json_pack("{s:i, s:i, s:s, s:b, s:o*, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
+			 "version", FORMAT_VERSION, "pid", (int)pid, "mode", mode, "exact",
+			 (int)totals.is_exact, "fallback", json_fallback(&totals), "at_ns",
+			 (json_int_t)totals.at_ns, "live_blocks", (json_int_t)totals.live_blocks,
+			 "live_bytes", (json_int_t)totals.live_bytes, "peak_live_bytes",
+			 (json_int_t)totals.peak_live_bytes, "events_seen",
+			 (json_int_t)totals.events_seen, "events_lost",
+			 (json_int_t)totals.events_lost, "resyncs", (json_int_t)totals.resyncs,
+			 "arenas", json_arenas(view));
 }
 
 json_t *export_json_snapshot(const struct view *view, pid_t pid, uint64_t pause_ns)

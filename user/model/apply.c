@@ -49,15 +49,88 @@ static void touch_units(struct replica_arena *arena, uint32_t first, uint32_t un
 		arena->touched[first * (PLACES_PER_UNIT / 64) + word] = ~0ULL;
 }
 
+/* The run of events that is applied: when, and whose. */
+struct moment {
+	uint64_t at_q8, step_q8; /* event_clock.h; of event `number` */
+	uint32_t number;
+	uint32_t heap_id;
+};
+
+static inline uint32_t tick_in(const struct moment *run, const struct replica_heap *heap)
+{
+	return tick_of_q8(run->at_q8 + ((uint32_t)heap->applied - run->number) * run->step_q8);
+}
+
+/*
+ * Deaths are noted in a row and counted in a loop of their own: half the price of counting each one
+ * between other work.
+ *
+ * Between two events of one heap the position tells more than the ticks do: where a block lived for
+ * less than two of them, it is taken.
+ */
+static inline unsigned bucket_of(const struct noted_death *death, const struct moment *run)
+{
+	uint64_t at_q8 = run->at_q8 + (death->number - run->number) * run->step_q8;
+	uint32_t ticks = tick_of_q8(at_q8) - death->cell.born_tick;
+	uint64_t by_position = (death->number - death->cell.incarnation) * run->step_q8 >> 8;
+	uint64_t is_short = (uint64_t)(ticks < 2) & (death->owner_heap == run->heap_id);
+	uint64_t by_ticks = lifetime_of_ticks(ticks); /* no branches: they could not be foreseen */
+	unsigned bucket = lifetime_bucket((by_position & -is_short) | (by_ticks & ~-is_short));
+
+	return death->cell.born_tick == BORN_BEFORE_ATTACH ? LIFETIME_OLDER : bucket;
+}
+
+static void count_deaths(struct replica_arena *arena, const struct moment *run)
+{
+	for (uint32_t i = 0; i < arena->deaths_count; i++) {
+		const struct noted_death *death = &arena->deaths[i];
+		uint32_t context = mmviz_word_context(death->cell.word);
+
+		totals_lifetimes(&arena->table.totals, context)->deaths[bucket_of(death, run)]++;
+	}
+	arena->deaths_count = 0;
+}
+
+static inline void note_death(struct replica_arena *arena, const struct replica_heap *heap,
+			      const struct span *span, const struct cell *cell,
+			      const struct moment *run)
+{
+	if (__builtin_expect(arena->deaths_count == REPLICA_DEATHS_MAX, 0))
+		count_deaths(arena, run);
+	arena->deaths[arena->deaths_count++] =
+		(struct noted_death){*cell, (uint32_t)heap->applied, span->owner_heap};
+}
+
+/* Free what lives in this cell. 0 or -ENOENT: nothing did. */
+static inline int free_cell(struct replica_arena *arena, const struct replica_heap *heap,
+			    struct span *span, struct cell *cell, unsigned life,
+			    const struct moment *run)
+{
+	if (mmviz_word_life(cell->word) == MMVIZ_LIFE_LIVE)
+		note_death(arena, heap, span, cell, run);
+	return block_table_free_cell(&arena->table, span, cell, life);
+}
+
+/* The block that was just born has been returned by another thread, at `tick`. */
+static void end_returned(struct replica_arena *arena, const struct block_birth *birth,
+			 uint32_t tick)
+{
+	uint64_t age_ns = lifetime_of_ticks(tick - birth->born_tick);
+
+	if (block_table_free(&arena->table, birth->place, MMVIZ_LIFE_RETURNED) == 0)
+		totals_lifetimes(&arena->table.totals, birth->context)
+			->deaths[lifetime_bucket(age_ns)]++;
+}
+
 static void apply_alloc(struct replica_arena *arena, struct replica_heap *heap,
-			const struct mmviz_event *event, uint32_t at_ms)
+			const struct mmviz_event *event, const struct moment *run)
 {
 	struct block_birth birth = {
 		.place = mmviz_event_place(event->what),
 		.context = mmviz_event_context(event->what),
 		.bytes = event->data & ~MMVIZ_ALLOC_LABELLED,
 		.incarnation = (uint32_t)heap->applied,
-		.born_ms = at_ms,
+		.born_tick = tick_in(run, heap),
 		.label = event->data & MMVIZ_ALLOC_LABELLED ? event + 1 : NULL,
 	};
 	int error = block_table_alloc(&arena->table, &birth);
@@ -75,15 +148,20 @@ static void apply_alloc(struct replica_arena *arena, struct replica_heap *heap,
 		};
 
 		if (pending_consume(&arena->pending, &wanted))
-			block_table_free(&arena->table, birth.place, MMVIZ_LIFE_RETURNED);
+			end_returned(arena, &birth, wanted.tick);
 	}
 }
 
 static void apply_free(struct replica_arena *arena, struct replica_heap *heap,
-		       const struct mmviz_event *event)
+		       const struct mmviz_event *event, const struct moment *run)
 {
 	uint32_t place = mmviz_event_place(event->what);
-	int error = block_table_free(&arena->table, place, MMVIZ_LIFE_CACHED);
+	struct span *span;
+	struct cell *cell = block_table_find(&arena->table, place, &span);
+	int error = -EINVAL;
+
+	if (__builtin_expect(cell != NULL, 1))
+		error = free_cell(arena, heap, span, cell, MMVIZ_LIFE_CACHED, run);
 
 	touch(arena, place);
 	if (__builtin_expect(error == -EINVAL, 0))
@@ -107,21 +185,22 @@ bool apply_is_ahead(const struct replica_arena *arena, uint32_t owner_heap, uint
  * for dead: then a resize speaks of it yet, and must not make it live.
  */
 static void apply_return(struct replica_arena *arena, struct replica_heap *heap,
-			 const struct mmviz_event *event)
+			 const struct mmviz_event *event, const struct moment *run)
 {
 	struct pending_return item = {
 		.place = mmviz_event_place(event->what),
 		.owner_heap = (uint32_t)(event->data >> 32),
 		.incarnation = (uint32_t)event->data,
+		.tick = tick_in(run, heap),
 	};
 	struct span *span;
-	const struct cell *cell = block_table_find(&arena->table, item.place, &span);
+	struct cell *cell = block_table_find(&arena->table, item.place, &span);
 	bool is_it = cell && cell->incarnation == item.incarnation &&
 		     span->owner_heap == item.owner_heap;
 
 	touch(arena, item.place);
 	if (cell && (is_it || rule_is_off(RULE_INCARNATION)))
-		block_table_free(&arena->table, item.place, MMVIZ_LIFE_RETURNED);
+		free_cell(arena, heap, span, cell, MMVIZ_LIFE_RETURNED, run);
 	if (item.place && apply_is_ahead(arena, item.owner_heap, item.incarnation) &&
 	    !rule_is_off(RULE_PENDING) && pending_add(&arena->pending, &item))
 		contradict(arena, heap, "more early returns than there can be");
@@ -191,8 +270,10 @@ static void apply_commit(struct replica_arena *arena, struct replica_heap *heap,
 }
 
 /* Event number heap->applied; does not count it. */
-static inline void apply_event(struct replica_arena *arena, struct replica_heap *heap,
-			       const struct mmviz_event *event, uint32_t at_ms)
+static inline __attribute__((always_inline)) void apply_event(struct replica_arena *arena,
+							      struct replica_heap *heap,
+							      const struct mmviz_event *event,
+							      const struct moment *run)
 {
 	unsigned kind = mmviz_event_kind(event->what);
 
@@ -201,14 +282,14 @@ static inline void apply_event(struct replica_arena *arena, struct replica_heap 
 		return;
 	switch (kind) {
 	case MMVIZ_EVENT_ALLOC:
-		apply_alloc(arena, heap, event, at_ms);
+		apply_alloc(arena, heap, event, run);
 		break;
 	case MMVIZ_EVENT_FREE:
 	case MMVIZ_EVENT_RECLAIM:
-		apply_free(arena, heap, event);
+		apply_free(arena, heap, event, run);
 		break;
 	case MMVIZ_EVENT_RETURN:
-		apply_return(arena, heap, event);
+		apply_return(arena, heap, event, run);
 		break;
 	case MMVIZ_EVENT_RESIZE:
 		apply_resize(arena, heap, event);
@@ -223,6 +304,7 @@ static inline void apply_event(struct replica_arena *arena, struct replica_heap 
 		apply_commit(arena, heap, event);
 		break;
 	case MMVIZ_EVENT_RESET:
+		arena->table.now_tick = tick_in(run, heap);
 		block_table_reset(&arena->table);
 		arena->all_touched = arena->touched != NULL;
 		break;
@@ -232,8 +314,11 @@ static inline void apply_event(struct replica_arena *arena, struct replica_heap 
 }
 
 uint32_t apply_plain(struct replica_arena *arena, struct replica_heap *heap,
-		     const struct mmviz_event *events, uint32_t count, uint32_t at_ms)
+		     const struct mmviz_event *events, uint32_t count,
+		     const struct event_clock *clock)
 {
+	const struct moment run = {event_clock_q8(clock, heap->applied), clock->step_q8,
+				   (uint32_t)heap->applied, (uint32_t)(heap - arena->heaps) + 1};
 	uint32_t i = 0;
 
 	while (i < count) {
@@ -244,10 +329,11 @@ uint32_t apply_plain(struct replica_arena *arena, struct replica_heap *heap,
 					     mmviz_event_place(events[i + PREFETCH_EVENTS].what));
 		if (mmviz_event_kind(events[i].what) == MMVIZ_EVENT_ORDER || slots > count - i)
 			break;
-		apply_event(arena, heap, &events[i], at_ms);
+		apply_event(arena, heap, &events[i], &run);
 		heap->applied += slots;
 		i += slots;
 	}
+	count_deaths(arena, &run);
 	return i;
 }
 
@@ -275,16 +361,20 @@ uint32_t operation_slots(const struct mmviz_event *events, uint32_t count)
 }
 
 uint32_t apply_operation(struct replica_arena *arena, struct replica_heap *heap,
-			 const struct mmviz_event *events, uint32_t count, uint32_t at_ms)
+			 const struct mmviz_event *events, uint32_t count,
+			 const struct event_clock *clock)
 {
+	const struct moment run = {event_clock_q8(clock, heap->applied), clock->step_q8,
+				   (uint32_t)heap->applied, (uint32_t)(heap - arena->heaps) + 1};
 	uint32_t slots = operation_slots(events, count);
 
 	for (uint32_t i = 0; i < slots;) {
 		uint32_t step = mmviz_event_slots(&events[i]);
 
-		apply_event(arena, heap, &events[i], at_ms);
+		apply_event(arena, heap, &events[i], &run);
 		heap->applied += step;
 		i += step;
 	}
+	count_deaths(arena, &run);
 	return slots;
 }

@@ -16,10 +16,12 @@ void replica_break(struct replica_arena *arena, const char *trouble);
 /* Apply events, from heap->applied on, up to the first structural change, or to the last that is
  * whole. Returns how many slots. */
 uint32_t apply_plain(struct replica_arena *arena, struct replica_heap *heap,
-		     const struct mmviz_event *events, uint32_t count, uint32_t at_ms);
+		     const struct mmviz_event *events, uint32_t count,
+		     const struct event_clock *clock);
 /* Apply the structural operation that begins with the ORDER at events[0]. Returns its slots. */
 uint32_t apply_operation(struct replica_arena *arena, struct replica_heap *heap,
-			 const struct mmviz_event *events, uint32_t count, uint32_t at_ms);
+			 const struct mmviz_event *events, uint32_t count,
+			 const struct event_clock *clock);
 /* Slots of that operation. Its parts stand together, and none of them but the first could begin an
  * operation. */
 uint32_t operation_slots(const struct mmviz_event *events, uint32_t count);

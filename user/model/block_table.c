@@ -128,6 +128,15 @@ static bool is_live(const struct span *span, uint32_t index)
 	return mmviz_word_life(span->cells[index].word) == MMVIZ_LIFE_LIVE;
 }
 
+static void note_death(struct block_table *table, uint32_t context, const struct cell *cell)
+{
+	struct lifetimes *of = totals_lifetimes(&table->totals, context);
+
+	unsigned bucket = lifetime_bucket(lifetime_of_ticks(table->now_tick - cell->born_tick));
+
+	of->deaths[cell->born_tick == BORN_BEFORE_ATTACH ? LIFETIME_OLDER : bucket]++;
+}
+
 /* The live blocks of a span leave the totals. `is_freed`: they count as frees. */
 static void forget_live(struct block_table *table, struct span *span, bool is_freed)
 {
@@ -139,6 +148,8 @@ static void forget_live(struct block_table *table, struct span *span, bool is_fr
 			continue;
 		share = span_share(span, i);
 		context = totals_remove(&table->totals, &share);
+		if (is_freed)
+			note_death(table, share.context, &span->cells[i]);
 		span->live_cells--;
 		span->cells[i].word = (span->cells[i].word & ~3ULL) | MMVIZ_LIFE_CACHED;
 		table->totals.frees += is_freed;
@@ -435,7 +446,7 @@ static inline struct context_total *put(struct block_table *table, const struct 
 		.word = mmviz_word_make(birth->bytes, birth->context, span->fit == MMVIZ_FIT_LARGE,
 					MMVIZ_LIFE_LIVE),
 		.incarnation = birth->incarnation,
-		.born_ms = birth->born_ms,
+		.born_tick = birth->born_tick,
 	};
 	return count_live(table, span, index);
 }
@@ -461,16 +472,12 @@ int block_table_alloc(struct block_table *table, const struct block_birth *birth
 	return was_live ? -EEXIST : 0;
 }
 
-static inline int take(struct block_table *table, uint32_t place, unsigned life, bool is_counted)
+static inline int take(struct block_table *table, struct span *span, struct cell *cell,
+		       unsigned life, bool is_counted)
 {
-	struct span *span;
-	struct cell *cell = block_table_find(table, place, &span);
 	struct context_total *context;
-	bool was_live;
+	bool was_live = mmviz_word_life(cell->word) == MMVIZ_LIFE_LIVE;
 
-	if (__builtin_expect(!cell, 0))
-		return -EINVAL;
-	was_live = mmviz_word_life(cell->word) == MMVIZ_LIFE_LIVE;
 	if (was_live) {
 		context = discount_live(table, span, cell_index(span, cell));
 		if (is_counted) {
@@ -487,14 +494,27 @@ static inline int take(struct block_table *table, uint32_t place, unsigned life,
 
 int block_table_take(struct block_table *table, uint32_t place, unsigned life)
 {
-	int result = take(table, place, life, false);
+	struct span *span;
+	struct cell *cell = block_table_find(table, place, &span);
 
-	return result == -ENOENT ? 0 : result;
+	if (!cell)
+		return -EINVAL;
+	take(table, span, cell, life, false);
+	return 0;
+}
+
+int block_table_free_cell(struct block_table *table, struct span *span, struct cell *cell,
+			  unsigned life)
+{
+	return take(table, span, cell, life, true);
 }
 
 int block_table_free(struct block_table *table, uint32_t place, unsigned life)
 {
-	return take(table, place, life, true);
+	struct span *span;
+	struct cell *cell = block_table_find(table, place, &span);
+
+	return cell ? take(table, span, cell, life, true) : -EINVAL;
 }
 
 int block_table_resize(struct block_table *table, uint32_t place, uint64_t bytes, uint32_t context,
@@ -519,6 +539,22 @@ int block_table_resize(struct block_table *table, uint32_t place, uint64_t bytes
 	if (life == MMVIZ_LIFE_LIVE)
 		count_live(table, span, index);
 	return life == MMVIZ_LIFE_LIVE || life == MMVIZ_LIFE_RETURNED ? 0 : -ENOENT;
+}
+
+static void rebase_cell(struct cell *cell, uint32_t ticks)
+{
+	if (cell->born_tick != BORN_BEFORE_ATTACH)
+		cell->born_tick = cell->born_tick > ticks ? cell->born_tick - ticks : 0;
+}
+
+void block_table_rebase(struct block_table *table, uint32_t ticks)
+{
+	for (uint32_t i = SPANS_FIRST; i < table->spans_count; i++) {
+		struct span *span = &table->spans[i];
+
+		for (uint32_t c = 0; span->units && c < span->cells_count; c++)
+			rebase_cell(&span->cells[c], ticks);
+	}
 }
 
 /* ------------------------------------------------------------------ free runs */

@@ -27,6 +27,7 @@
 #include <mmviz/abi.h>
 
 #include "model/cell_pool.h"
+#include "model/event_clock.h"
 #include "model/totals.h"
 
 #define PLACES_PER_UNIT	   (MMVIZ_UNIT_BYTES >> MMVIZ_PLACE_SHIFT)
@@ -36,7 +37,7 @@
 struct cell {
 	uint64_t word;	      /* as in the block's header; bytes are kept when it is freed */
 	uint32_t incarnation; /* as in the header */
-	uint32_t born_ms;     /* since attach, or BORN_BEFORE_ATTACH */
+	uint32_t born_tick;   /* event_clock.h; or BORN_BEFORE_ATTACH */
 };
 _Static_assert(sizeof(struct cell) == 16, "sixteen bytes a cell");
 
@@ -86,13 +87,14 @@ struct block_table {
 	uint64_t runs_version;
 	uint64_t structure_version; /* raised whenever units change hands */
 	struct totals totals;
+	uint32_t now_tick; /* when reset frees blocks */
 };
 
 /* What a block is, in plain values. */
 struct block_birth {
 	uint32_t place, context;
 	uint64_t bytes;
-	uint32_t incarnation, born_ms;
+	uint32_t incarnation, born_tick;
 	const void *label; /* MMVIZ_LABEL_BYTES, or NULL */
 };
 
@@ -165,6 +167,9 @@ int block_table_take(struct block_table *table, uint32_t place, unsigned life);
  */
 int block_table_alloc(struct block_table *table, const struct block_birth *birth);
 int block_table_free(struct block_table *table, uint32_t place, unsigned life);
+/* The same of a cell that block_table_find has found. */
+int block_table_free_cell(struct block_table *table, struct span *span, struct cell *cell,
+			  unsigned life);
 /* A returned block stays returned. -ENOENT: it was not live; with `revive` it is now. */
 int block_table_resize(struct block_table *table, uint32_t place, uint64_t bytes, uint32_t context,
 		       bool revive);
@@ -210,9 +215,12 @@ static inline struct totals_share span_share(const struct span *span, uint32_t i
 		.cell_bytes = span_cell_bytes(span),
 		.context = mmviz_word_context(word),
 		.is_labelled = span->shape == MMVIZ_SHAPE_LABELLED,
-		.is_split = bytes && (in_line + bytes + 63) / 64 > (bytes + 63) / 64,
+		.is_split = bytes && in_line + (bytes - 1) % 64 >= 64,
 	};
 }
+
+/* Time 0 is `ticks` later now; what is older than that was born then. */
+void block_table_rebase(struct block_table *table, uint32_t ticks);
 
 /* Counted anew when units have changed hands since the last call. */
 const struct free_runs *block_table_free_runs(struct block_table *table);

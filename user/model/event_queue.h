@@ -4,13 +4,15 @@
  * log.
  *
  * One array without gaps, so that an operation lies in a row whatever pieces it came in. Beside it
- * stamps say when events had happened, at most: those below a number, from the stamp before. Bounded.
+ * stamps say when events happened: those below a number, from the stamp before. Bounded.
  */
 #ifndef MMVIZ_MODEL_EVENT_QUEUE_H
 #define MMVIZ_MODEL_EVENT_QUEUE_H
 
 #include <stdint.h>
 #include <mmviz/abi.h>
+
+#include "model/event_clock.h"
 
 #define EVENT_QUEUE_MAX (16u << 20) /* events; more than a ring can hold */
 
@@ -19,7 +21,7 @@ struct event_queue {
 	uint32_t begin, end, capacity;
 	struct queue_stamp {
 		uint64_t until; /* number */
-		uint32_t at_ms;
+		struct event_clock clock;
 	} * stamps;
 	uint32_t stamps_begin, stamps_end, stamps_capacity;
 };

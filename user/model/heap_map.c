@@ -41,13 +41,13 @@ struct heap_map {
 	uint64_t offset, bytes_per_texel, end; /* of the window */
 	double share_per_byte;
 	struct view_texel *texels;
-	uint32_t now_ms;
+	uint32_t now_tick;
 	/* The texel that is open. */
 	uint32_t texel;
 	uint64_t texel_end;
 	uint64_t parts[PARTS];
 	uint32_t blocks;
-	uint32_t youngest_ms; /* birth of the youngest */
+	uint32_t youngest_tick; /* birth of the youngest */
 	bool has_young;
 	struct candidate candidates[CANDIDATES];
 	uint64_t best_bytes; /* of the candidate that had most so far */
@@ -86,7 +86,7 @@ static uint8_t dominant_kind(const struct heap_map *map)
 
 static uint8_t age_of(const struct heap_map *map)
 {
-	uint32_t age_ms = map->now_ms > map->youngest_ms ? map->now_ms - map->youngest_ms : 0;
+	uint32_t age_ms = view_age_ms(map->now_tick, map->youngest_tick);
 
 	if (!map->has_young)
 		return 255;
@@ -113,7 +113,7 @@ static void open_texel(struct heap_map *map, uint32_t texel)
 	map->texel = texel;
 	map->texel_end = map->offset + (texel + 1ULL) * map->bytes_per_texel;
 	map->blocks = 0;
-	map->youngest_ms = 0;
+	map->youngest_tick = 0;
 	map->has_young = false;
 	map->best_bytes = 0;
 	map->best_context = 0xffffffffu;
@@ -137,20 +137,20 @@ static inline void vote(struct heap_map *map, uint32_t context, uint64_t bytes)
 	map->best_context = candidate->context;
 }
 
-static inline void note_birth(struct heap_map *map, uint32_t born_ms)
+static inline void note_birth(struct heap_map *map, uint32_t born_tick)
 {
-	if (born_ms == BORN_BEFORE_ATTACH)
+	if (born_tick == BORN_BEFORE_ATTACH)
 		return;
 	map->has_young = true;
-	if (born_ms > map->youngest_ms)
-		map->youngest_ms = born_ms;
+	if (born_tick > map->youngest_tick)
+		map->youngest_tick = born_tick;
 }
 
 /* ------------------------------------------------------------------ painting */
 
 struct brush {
 	enum part part;
-	uint32_t context, born_ms; /* of PART_LIVE */
+	uint32_t context, born_tick; /* of PART_LIVE */
 };
 
 static void paint_here(struct heap_map *map, const struct brush *brush, uint64_t bytes)
@@ -159,7 +159,7 @@ static void paint_here(struct heap_map *map, const struct brush *brush, uint64_t
 	if (brush->part != PART_LIVE)
 		return;
 	vote(map, brush->context, bytes);
-	note_birth(map, brush->born_ms);
+	note_birth(map, brush->born_tick);
 }
 
 static void advance_to(struct heap_map *map, uint64_t at)
@@ -201,7 +201,7 @@ static void paint_live(struct heap_map *map, const struct span *span, uint32_t i
 	uint64_t payload = ((uint64_t)span_cell_place(span, index) + 1) * MMVIZ_PLACE_BYTES;
 	uint64_t header = payload - span_header_bytes(span);
 	uint64_t padding = payload + mmviz_word_bytes(cell->word);
-	struct brush live = {PART_LIVE, mmviz_word_context(cell->word), cell->born_ms};
+	struct brush live = {PART_LIVE, mmviz_word_context(cell->word), cell->born_tick};
 
 	paint_plain(map, start, header, PART_PADDING);
 	advance_to(map, header);
@@ -231,7 +231,7 @@ static uint32_t paint_inside(struct heap_map *map, const struct span *span, uint
 		live_cells++;
 		live_bytes += bytes;
 		vote(map, mmviz_word_context(cell->word), bytes);
-		note_birth(map, cell->born_ms);
+		note_birth(map, cell->born_tick);
 	}
 	map->blocks += (uint32_t)live_cells;
 	map->parts[PART_LIVE] += live_bytes;
@@ -299,7 +299,7 @@ int view_map(const struct view *view, uint32_t arena_id, uint64_t offset_bytes,
 		.offset = offset_bytes,
 		.bytes_per_texel = bytes_per_texel ? bytes_per_texel : 1,
 		.texels = texels,
-		.now_ms = view_now_ms(view),
+		.now_tick = view_now_tick(view),
 	};
 
 	if (!arena || offset_bytes >= MMVIZ_CAPACITY_MAX_BYTES ||

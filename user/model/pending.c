@@ -92,7 +92,7 @@ static void remove_slot(struct pending *pending, uint32_t hole)
 	}
 }
 
-bool pending_consume(struct pending *pending, const struct pending_return *item)
+bool pending_consume(struct pending *pending, struct pending_return *item)
 {
 	uint32_t slot;
 
@@ -101,6 +101,7 @@ bool pending_consume(struct pending *pending, const struct pending_return *item)
 	slot = find_slot(pending, item);
 	if (!pending->slots[slot].place || pending->slots[slot].incarnation != item->incarnation)
 		return false;
+	item->tick = pending->slots[slot].tick;
 	remove_slot(pending, slot);
 	return true;
 }

@@ -16,6 +16,7 @@ struct pending_return {
 	uint32_t place; /* 0: an empty slot (at place 0 there is never a block) */
 	uint32_t owner_heap;
 	uint32_t incarnation;
+	uint32_t tick; /* of the return (event_clock.h) */
 };
 
 /* Open addressing, linear probing, at most half full. A zeroed struct is empty. */
@@ -29,8 +30,8 @@ void pending_fini(struct pending *pending);
 /* 0, or -ENOMEM (also when there are PENDING_MAX). */
 #define PENDING_MAX (1u << 24)
 int pending_add(struct pending *pending, const struct pending_return *item);
-/* Does a return wait for this very block? It is consumed. */
-bool pending_consume(struct pending *pending, const struct pending_return *item);
+/* Does a return wait for this very block? It is consumed, and item->tick says when it was. */
+bool pending_consume(struct pending *pending, struct pending_return *item);
 /* Keep only what `keep` says. */
 void pending_filter(struct pending *pending,
 		    bool (*keep)(const struct pending_return *item, const void *context),

@@ -16,7 +16,7 @@
 #include "model/apply.h"
 #include "model/rules.h"
 
-#define NANOSECONDS_PER_MS 1000000u
+#define TICKS_MAX 0xf0000000u /* then time 0 moves on, by half of them */
 
 /* ------------------------------------------------------------------ arenas */
 
@@ -32,6 +32,7 @@ static void arena_free(struct replica_arena *arena)
 {
 	for (uint32_t i = 0; i < arena->heaps_count; i++) {
 		event_queue_fini(&arena->heaps[i].queue);
+		seq_times_fini(&arena->heaps[i].times);
 	}
 	free(arena->heaps);
 	replica_touch_end(arena);
@@ -107,13 +108,24 @@ static void keep_counts(struct totals *past, const struct totals *totals)
 		to->allocations += from->allocations;
 		to->frees += from->frees;
 		to->allocated_bytes += from->allocated_bytes;
+		if (totals->listed[i] >= past->contexts_capacity)
+			continue; /* no memory */
+		lifetimes_add(&past->lifetime_sums[totals->listed[i]],
+			      &totals->lifetimes[totals->listed[i]]);
+		lifetimes_add_sums(&past->lifetime_sums[totals->listed[i]],
+				   &totals->lifetime_sums[totals->listed[i]]);
 	}
 }
 
 void replica_arena_remove(struct replica *replica, struct replica_arena *arena)
 {
+	uint64_t end_ns = 0; /* the last that was heard of it */
 	uint32_t at = 0;
 
+	for (uint32_t i = 0; i < arena->heaps_count; i++)
+		if (arena->heaps[i].clock_ns > end_ns)
+			end_ns = arena->heaps[i].clock_ns;
+	arena->table.now_tick = tick_of_ns(replica_ns(replica, end_ns));
 	block_table_reset(&arena->table);
 	keep_counts(&replica->past, &arena->table.totals);
 	replica->past_seen += arena->seen;
@@ -170,9 +182,10 @@ static void apply_queue(struct replica_arena *arena, struct replica_heap *heap)
 
 		if (stamp->until - heap->applied < all)
 			count = (uint32_t)(stamp->until - heap->applied);
-		done = apply_plain(arena, heap, event_queue_head(queue), count, stamp->at_ms);
+		done = apply_plain(arena, heap, event_queue_head(queue), count, &stamp->clock);
 		if (done == 0 && count < all) /* one that straddles two stamps goes by the first */
-			done = apply_plain(arena, heap, event_queue_head(queue), all, stamp->at_ms);
+			done = apply_plain(arena, heap, event_queue_head(queue), all,
+					   &stamp->clock);
 		if (done == 0)
 			return;
 		event_queue_drop(queue, done, heap->applied);
@@ -184,7 +197,7 @@ static void apply_change(struct replica_arena *arena, struct replica_heap *heap)
 {
 	struct event_queue *queue = &heap->queue;
 	uint32_t done = apply_operation(arena, heap, event_queue_head(queue),
-					event_queue_count(queue), event_queue_stamp(queue)->at_ms);
+					event_queue_count(queue), &event_queue_stamp(queue)->clock);
 
 	event_queue_drop(queue, done, heap->applied);
 }
@@ -316,25 +329,36 @@ void replica_declare_lost(struct replica_arena *arena, uint32_t heap_id, uint64_
 		skip_numbers(arena, heap, seq);
 }
 
-static uint32_t ms_since_attach(const struct replica *replica, uint64_t at_ns)
+/* When the events from `first` on happened: after all that were fed before, and not after now. */
+static struct event_clock clock_of(const struct replica *replica, struct replica_heap *heap,
+				   const struct replica_batch *batch, uint64_t first)
 {
-	return at_ns < replica->attach_ns
-		       ? 0
-		       : (uint32_t)((at_ns - replica->attach_ns) / NANOSECONDS_PER_MS);
+	uint64_t until_ns = batch->until_ns, from_ns = batch->first_ns;
+
+	if (until_ns < heap->clock_ns)
+		until_ns = heap->clock_ns;
+	if (from_ns < heap->clock_ns)
+		from_ns = heap->clock_ns;
+	if (from_ns > until_ns || from_ns == 0)
+		from_ns = until_ns;
+	heap->clock_ns = until_ns;
+	return event_clock_make(first, (uint32_t)(batch->next - first),
+				replica_ns(replica, from_ns), replica_ns(replica, until_ns));
 }
 
 /* In place as far as it goes, if nothing waits before it; the rest is queued. */
 static void take_events(struct replica_arena *arena, struct replica_heap *heap,
-			const struct mmviz_event *events, uint32_t count, uint32_t at_ms)
+			const struct mmviz_event *events, uint32_t count,
+			const struct event_clock *clock)
 {
 	bool may_apply = arena->state == REPLICA_EXACT || arena->state == REPLICA_BROKEN;
 	uint32_t done = 0;
 
 	heap->expected += count;
 	if (may_apply && event_queue_count(&heap->queue) == 0)
-		done = apply_plain(arena, heap, events, count, at_ms);
+		done = apply_plain(arena, heap, events, count, clock);
 	if (done < count && event_queue_add(&heap->queue, events + done, count - done,
-					    &(struct queue_stamp){heap->expected, at_ms})) {
+					    &(struct queue_stamp){heap->expected, *clock})) {
 		arena->lost += count - done;
 		arena->seen -= count - done;
 		event_queue_clear(&heap->queue);
@@ -348,6 +372,7 @@ void replica_feed(struct replica *replica, struct replica_arena *arena,
 {
 	struct replica_heap *heap;
 	uint64_t first = batch->first;
+	struct event_clock clock;
 
 	if (replica_awaits_cut(arena))
 		return;
@@ -369,11 +394,64 @@ void replica_feed(struct replica *replica, struct replica_arena *arena,
 	if (first < heap->expected && !rule_is_off(RULE_DEDUPE))
 		first = heap->expected;
 	arena->seen += batch->next - first;
+	clock = clock_of(replica, heap, batch, first);
 	take_events(arena, heap, batch->events + (first - batch->first),
-		    (uint32_t)(batch->next - first), ms_since_attach(replica, batch->at_ns));
+		    (uint32_t)(batch->next - first), &clock);
+}
+
+/* ------------------------------------------------------------------ time */
+
+void replica_note_seq(struct replica_arena *arena, uint32_t heap_id, uint64_t seq,
+		      uint64_t begun_ns, uint64_t now_ns)
+{
+	struct replica_heap *heap = replica_heap_find(arena, heap_id);
+
+	if (!heap)
+		return;
+	if (seq == heap->expected && begun_ns > heap->clock_ns)
+		heap->clock_ns = begun_ns; /* nothing has happened since, so far */
+	seq_times_note(&heap->times, seq, now_ns);
+}
+
+static void rebase_queue(struct event_queue *queue, uint64_t by_q8)
+{
+	for (uint32_t i = queue->stamps_begin; i < queue->stamps_end; i++)
+		queue->stamps[i].clock.at_q8 -=
+			queue->stamps[i].clock.at_q8 < by_q8 ? queue->stamps[i].clock.at_q8 : by_q8;
+}
+
+/* What is older than the new time 0 is said to be as old as that. */
+void replica_keep_time(struct replica *replica, uint64_t now_ns)
+{
+	const uint32_t by = TICKS_MAX / 2;
+
+	if (replica_ns(replica, now_ns) < tick_ns(TICKS_MAX))
+		return;
+	replica->moved_ns += tick_ns(by);
+	for (uint32_t i = 0; i < replica->arenas_count; i++) {
+		struct replica_arena *arena = replica->arenas[i];
+
+		block_table_rebase(&arena->table, by);
+		for (uint32_t h = 0; h < arena->heaps_count; h++)
+			rebase_queue(&arena->heaps[h].queue, tick_ns(by) << 8);
+	}
 }
 
 /* ------------------------------------------------------------------ baseline */
+
+void replica_unfollow(struct replica_arena *arena)
+{
+	arena->is_unfollowed = true;
+	replica_break(arena, "its events are not followed");
+}
+
+/* What was not heard is lost; what comes from here on is heard as after an attach. */
+static void begin_anew(struct replica_arena *arena, struct replica_heap *heap, uint64_t s1)
+{
+	if (s1 > heap->expected)
+		skip_numbers(arena, heap, s1);
+	heap->has_start_gap = true;
+}
 
 int replica_baseline_begin(struct replica *replica, struct replica_arena *arena,
 			   const struct replica_cut *cuts, uint32_t heaps, uint64_t order,
@@ -385,15 +463,19 @@ int replica_baseline_begin(struct replica *replica, struct replica_arena *arena,
 
 		if (!heap)
 			return -ENOMEM;
-		if (is_new)
+		if (arena->is_unfollowed)
+			begin_anew(arena, heap, cuts[i].s1);
+		else if (is_new)
 			heap->attach_seq = heap->expected = heap->applied = cuts[i].s1;
+		replica_note_seq(arena, i + 1, cuts[i].s1, 0, now_ns);
 		heap->thread_id = cuts[i].thread_id;
 		heap->returns_from = cuts[i].s1;
 		heap->owner_from = cuts[i].s2;
 	}
 	replica->resyncs += arena->baselines > 0;
 	arena->baselines++;
-	arena->walk_ms = ms_since_attach(replica, now_ns);
+	arena->zero_ns = replica->attach_ns + replica->moved_ns;
+	arena->walk_tick = tick_of_ns(replica_ns(replica, now_ns));
 	arena->order_walked = order;
 	arena->state = REPLICA_WALKING;
 	arena->trouble = NULL;
@@ -412,22 +494,32 @@ void replica_walk_span(struct replica_arena *arena, uint32_t first_unit,
 	walked_span(&arena->table, first_unit, head);
 }
 
-/* Of blocks that a later baseline finds, those with incarnations since the attach are young. */
-static bool is_older_than_attach(const struct replica_arena *arena,
-				 const struct walked_block *block)
+/*
+ * Of blocks that a later baseline finds, those with incarnations since the attach are young: born
+ * while events were lost or not followed. When their heap had come so far is known from its numbers.
+ */
+static uint32_t birth_of(const struct replica_arena *arena, const struct walked_block *block)
 {
 	const struct span *span =
 		block_table_span_at(&arena->table, block->place / PLACES_PER_UNIT);
 	const struct replica_heap *owner = span ? replica_heap_find(arena, span->owner_heap) : NULL;
+	uint64_t born_ns;
 
 	if (!owner)
-		return arena->baselines == 1;
-	return (int32_t)(block->incarnation - (uint32_t)owner->attach_seq) < 0;
+		return arena->baselines == 1 ? BORN_BEFORE_ATTACH : arena->walk_tick;
+	if ((int32_t)(block->incarnation - (uint32_t)owner->attach_seq) < 0)
+		return BORN_BEFORE_ATTACH;
+	/* the number of that birth: the low bits are the block's */
+	born_ns = seq_times_find(&owner->times, owner->attach_seq + (block->incarnation -
+								     (uint32_t)owner->attach_seq));
+	if (born_ns == 0)
+		return arena->walk_tick;
+	return born_ns > arena->zero_ns ? tick_of_ns(born_ns - arena->zero_ns) : 0;
 }
 
 void replica_walk_block(struct replica_arena *arena, struct walked_block *block)
 {
-	block->born_ms = is_older_than_attach(arena, block) ? BORN_BEFORE_ATTACH : arena->walk_ms;
+	block->born_tick = birth_of(arena, block);
 	walked_block(&arena->table, block);
 }
 

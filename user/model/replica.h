@@ -33,6 +33,7 @@
 #include "model/block_table.h"
 #include "model/event_queue.h"
 #include "model/pending.h"
+#include "model/seq_times.h"
 #include "model/walked.h"
 
 #define REPLICA_HEAPS_MAX 65536u /* of one arena */
@@ -48,6 +49,8 @@ struct replica_heap {
 	bool is_known;	       /* at attach, or by an event */
 	bool has_start_gap;    /* nothing was fed yet: the first event may be one operation late */
 	uint32_t thread_id;
+	uint64_t clock_ns; /* CLOCK_MONOTONIC: no event to be fed is older */
+	struct seq_times times;
 	struct event_queue queue; /* numbers applied .. expected */
 };
 
@@ -58,13 +61,21 @@ enum replica_state {
 	REPLICA_BROKEN, /* loss or contradiction: goes on as well as it can, wants a baseline */
 };
 
+struct noted_death {
+	struct cell cell;
+	uint32_t number, owner_heap; /* of the event; of the block */
+};
+#define REPLICA_DEATHS_MAX 64u
+
 struct replica_arena {
 	uint32_t id;
 	struct mmviz_arena_head head; /* as of its first baseline */
 	enum replica_state state;
 	bool is_from_attach;
+	bool is_unfollowed; /* its events are not heard: each baseline begins anew where it cuts */
 	uint32_t baselines;
-	uint32_t walk_ms; /* when the last one began, since attach */
+	uint32_t walk_tick; /* when the last one began */
+	uint64_t zero_ns;   /* CLOCK_MONOTONIC of tick 0 then */
 	struct block_table table;
 	uint64_t committed_units;
 	uint64_t order_walked;	    /* o_w */
@@ -78,10 +89,13 @@ struct replica_arena {
 	const char *trouble;   /* what broke it first since it was exact; NULL: nothing */
 	uint64_t *touched;     /* while verifying: a bit for each place that an event named */
 	bool all_touched;
+	uint32_t deaths_count; /* of the batch that is applied just now */
+	struct noted_death deaths[REPLICA_DEATHS_MAX];
 };
 
 struct replica {
-	uint64_t attach_ns; /* CLOCK_MONOTONIC: time 0 of born_ms */
+	uint64_t attach_ns; /* CLOCK_MONOTONIC */
+	uint64_t moved_ns;  /* time 0 of ticks lies so long after the attach */
 	struct cell_pool pool;
 	struct replica_arena **arenas; /* in order of id */
 	uint32_t arenas_count;
@@ -118,17 +132,21 @@ int replica_baseline_begin(struct replica *replica, struct replica_arena *arena,
 void replica_walk_units(struct replica_arena *arena, uint32_t first, uint32_t units, unsigned code);
 void replica_walk_span(struct replica_arena *arena, uint32_t first_unit,
 		       const struct mmviz_span *head);
-/* `born_ms` is set here. */
+/* `born_tick` is set here. */
 void replica_walk_block(struct replica_arena *arena, struct walked_block *block);
 /* The walk is complete. The arena is exact after the next settle. */
 void replica_baseline_end(struct replica_arena *arena, uint64_t committed_units);
+
+/* From now on its events are not heard; what is_unfollowed says, until the caller clears it. */
+void replica_unfollow(struct replica_arena *arena);
 
 /* ------------------------------------------------------------------ events */
 
 struct replica_batch {
 	uint32_t heap_id, thread_id;
 	uint64_t first, next; /* numbers */
-	uint64_t at_ns;	      /* CLOCK_MONOTONIC: when the last of them had happened, at most */
+	uint64_t first_ns;    /* CLOCK_MONOTONIC of the first of them, if it is known; or earlier */
+	uint64_t until_ns;    /* all of them had happened then */
 	const struct mmviz_event *events;
 };
 /* Events of one heap, in the order of its log; what is known by number is dropped. */
@@ -147,6 +165,17 @@ static inline bool replica_awaits_cut(const struct replica_arena *arena)
 bool replica_accept_unlogged(struct replica_arena *arena, uint32_t heap_id, uint64_t seq);
 /* Events up to `seq` will never come. */
 void replica_declare_lost(struct replica_arena *arena, uint32_t heap_id, uint64_t seq);
+/* seq of a heap as it was read just before `now_ns`, in a reading that began at `begun_ns`. */
+void replica_note_seq(struct replica_arena *arena, uint32_t heap_id, uint64_t seq,
+		      uint64_t begun_ns, uint64_t now_ns);
+/* To be called now and then: ticks do not run out. */
+void replica_keep_time(struct replica *replica, uint64_t now_ns);
+static inline uint64_t replica_ns(const struct replica *replica, uint64_t monotonic_ns)
+{
+	uint64_t zero_ns = replica->attach_ns + replica->moved_ns;
+
+	return monotonic_ns > zero_ns ? monotonic_ns - zero_ns : 0;
+}
 /* Apply what is there; all structural changes up to `horizon` have been fed. */
 void replica_settle(struct replica_arena *arena, uint64_t horizon);
 

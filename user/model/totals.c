@@ -11,31 +11,54 @@
 
 #define FIRST_CAPACITY 1024u
 
+static void unmap(void *array, size_t bytes)
+{
+	if (array)
+		munmap(array, bytes);
+}
+
 void totals_fini(struct totals *totals)
 {
-	if (totals->contexts)
-		munmap(totals->contexts, totals->contexts_capacity * sizeof(*totals->contexts));
+	unmap(totals->contexts, totals->mapped_bytes[0]);
+	unmap(totals->lifetimes, totals->mapped_bytes[1]);
+	unmap(totals->lifetime_sums, totals->mapped_bytes[2]);
 	free(totals->listed);
 	*totals = (struct totals){0};
 }
 
 /* Doubling moves page tables, not bytes, and what is never touched takes no memory. */
+static void *grow(void *array, size_t *mapped_bytes, size_t bytes)
+{
+	void *grown = array ? mremap(array, *mapped_bytes, bytes, MREMAP_MAYMOVE)
+			    : mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (grown == MAP_FAILED)
+		return NULL;
+	*mapped_bytes = bytes;
+	return grown;
+}
+
+/* All three arrays; one that has grown alone does no harm. */
 static bool grow_contexts(struct totals *totals, uint32_t context)
 {
-	size_t old_bytes = totals->contexts_capacity * sizeof(*totals->contexts), new_bytes;
-	uint32_t capacity = totals->contexts_capacity ? totals->contexts_capacity : FIRST_CAPACITY;
-	void *contexts;
+	size_t capacity = totals->contexts_capacity ? totals->contexts_capacity : FIRST_CAPACITY;
+	void *contexts, *lifetimes, *sums;
 
 	while (capacity <= context)
 		capacity *= 2;
-	new_bytes = capacity * sizeof(*totals->contexts);
-	contexts = totals->contexts ? mremap(totals->contexts, old_bytes, new_bytes, MREMAP_MAYMOVE)
-				    : mmap(NULL, new_bytes, PROT_READ | PROT_WRITE,
-					   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (contexts == MAP_FAILED)
+	contexts = grow(totals->contexts, &totals->mapped_bytes[0],
+			capacity * sizeof(*totals->contexts));
+	totals->contexts = contexts ? contexts : totals->contexts;
+	lifetimes = grow(totals->lifetimes, &totals->mapped_bytes[1],
+			 capacity * sizeof(*totals->lifetimes));
+	totals->lifetimes = lifetimes ? lifetimes : totals->lifetimes;
+	sums = grow(totals->lifetime_sums, &totals->mapped_bytes[2],
+		    capacity * sizeof(*totals->lifetime_sums));
+	totals->lifetime_sums = sums ? sums : totals->lifetime_sums;
+	if (!contexts || !lifetimes || !sums)
 		return false;
-	totals->contexts = contexts;
-	totals->contexts_capacity = capacity;
+	totals->contexts_capacity = (uint32_t)capacity;
 	return true;
 }
 
@@ -95,4 +118,7 @@ void totals_step(struct totals *totals, double seconds)
 {
 	for (uint32_t i = 0; i < totals->listed_count; i++)
 		step_context(&totals->contexts[totals->listed[i]], seconds);
+	for (uint32_t i = 0; totals->lifetimes && i < totals->listed_count; i++)
+		lifetimes_carry(&totals->lifetimes[totals->listed[i]],
+				&totals->lifetime_sums[totals->listed[i]]);
 }

@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/lifetimes.h"
+
 struct context_total {
 	uint64_t live_blocks, live_bytes;
 	uint64_t allocations, frees, allocated_bytes; /* since attach */
@@ -37,7 +39,11 @@ struct totals {
 	uint32_t contexts_capacity;
 	uint32_t *listed; /* ids in use, in order of first use */
 	uint32_t listed_count, listed_capacity;
-	struct context_total unlisted; /* of contexts for which there was no memory */
+	struct context_total unlisted;	     /* of contexts for which there was no memory */
+	struct lifetimes *lifetimes;	     /* as many as contexts */
+	struct lifetime_sums *lifetime_sums; /* what was carried from them */
+	struct lifetimes unlisted_lifetimes;
+	size_t mapped_bytes[3]; /* of the three arrays */
 };
 
 /* What a block adds to the totals while it is live. */
@@ -59,6 +65,14 @@ static inline struct context_total *totals_context(struct totals *totals, uint32
 		    context < totals->contexts_capacity && totals->contexts[context].is_listed, 1))
 		return &totals->contexts[context];
 	return totals_list_context(totals, context);
+}
+
+/* Of a context that has been listed. */
+static inline struct lifetimes *totals_lifetimes(struct totals *totals, uint32_t context)
+{
+	return __builtin_expect(context < totals->contexts_capacity, 1)
+		       ? &totals->lifetimes[context]
+		       : &totals->unlisted_lifetimes;
 }
 
 static inline struct context_total *totals_add(struct totals *totals,

@@ -23,9 +23,9 @@ void view_fini(struct view *view)
 	totals_fini(&view->all);
 }
 
-uint32_t view_now_ms(const struct view *view)
+uint32_t view_now_tick(const struct view *view)
 {
-	return (uint32_t)((view->now.monotonic_ns - view->replica->attach_ns) / NS_PER_MS);
+	return tick_of_ns(replica_ns(view->replica, view->now.monotonic_ns));
 }
 
 static void add_context(struct context_total *sum, const struct context_total *part)
@@ -150,6 +150,8 @@ void view_totals(const struct view *view, struct view_totals *out)
 		.is_exact = view->now.is_followed,
 		.target_state = view->now.target_state,
 		.exit_code = view->now.exit_code,
+		.fallback_since_ns = view->now.fallback_since_ns,
+		.fallback_reason = view->now.fallback_reason,
 	};
 	add_counts(out, &replica->past);
 	for (uint32_t i = 0; i < replica->arenas_count; i++) {
@@ -292,16 +294,15 @@ uint32_t view_contexts(const struct view *view, uint32_t arena_id, struct view_c
 
 static void fill_life(const struct view *view, const struct cell *cell, struct view_block *out)
 {
-	uint32_t now_ms = view_now_ms(view);
-
 	out->life = (uint8_t)mmviz_word_life(cell->word);
 	if (out->life == MMVIZ_LIFE_NEVER) /* used before the attach, and free since */
 		out->life = MMVIZ_LIFE_CACHED;
-	out->is_older_than_attach = cell->born_ms == BORN_BEFORE_ATTACH;
+	out->is_older_than_attach = cell->born_tick == BORN_BEFORE_ATTACH;
 	if (out->is_older_than_attach)
-		out->age_ms = now_ms;
+		out->age_ms =
+			(uint32_t)((view->now.monotonic_ns - view->replica->attach_ns) / NS_PER_MS);
 	else
-		out->age_ms = now_ms > cell->born_ms ? now_ms - cell->born_ms : 0;
+		out->age_ms = view_age_ms(view_now_tick(view), cell->born_tick);
 }
 
 static void fill_block(const struct view *view, const struct replica_arena *arena,

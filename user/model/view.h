@@ -32,7 +32,9 @@ struct view_totals {
 	uint32_t threads, arenas, contexts;
 	bool is_exact; /* false while a resync is under way, or in sampled modes */
 	enum view_target_state target_state;
-	int exit_code; /* wait status, when exited */
+	int exit_code;		    /* wait status, when exited */
+	uint64_t fallback_since_ns; /* CLOCK_REALTIME: exact mode has given way to walks; 0: no */
+	const char *fallback_reason;
 };
 
 struct view_arena {
@@ -83,6 +85,17 @@ struct view_block {
 	char label[32];	 /* "" without one */
 };
 
+/* How long the blocks of a context lived, of those whose birth is known. */
+#define VIEW_LIFETIME_BUCKETS 47u
+struct view_lifetimes {
+	uint32_t id, kind; /* as struct view_context */
+	const char *text;
+	uint64_t live_blocks;
+	uint64_t
+		older; /* deaths of blocks that are older than the attach: their age is not known */
+	uint64_t deaths[VIEW_LIFETIME_BUCKETS]; /* [i]: age from 2^i to 2^(i+1) ns; [0] from 0 */
+};
+
 struct view_point {	/* of the timeline, one a step */
 	uint64_t at_ns; /* CLOCK_REALTIME */
 	uint64_t live_bytes, live_blocks, resident_bytes;
@@ -101,6 +114,10 @@ uint32_t view_arenas(const struct view *view, struct view_arena *out, uint32_t m
  * copied. */
 uint32_t view_contexts(const struct view *view, uint32_t arena_id, struct view_context *out,
 		       uint32_t max);
+/* The `max` contexts with most deaths (arena_id 0: of all arenas), and in *all their sum over every
+ * context; returns how many were copied. */
+uint32_t view_lifetimes(const struct view *view, uint32_t arena_id, struct view_lifetimes *all,
+			struct view_lifetimes *out, uint32_t max);
 /* Fill texels[0..count) for the memory from `offset` on. 0, -ENOENT no such arena. */
 int view_map(const struct view *view, uint32_t arena_id, uint64_t offset_bytes,
 	     uint64_t bytes_per_texel, struct view_texel *texels, uint32_t count);

@@ -29,6 +29,8 @@ struct view_now {
 	bool is_followed; /* exact mode: every event is heard */
 	enum view_target_state target_state;
 	int exit_code;
+	uint64_t fallback_since_ns; /* CLOCK_REALTIME; 0: not fallen back */
+	const char *fallback_reason;
 };
 
 struct view {
@@ -48,7 +50,11 @@ void view_fini(struct view *view);
 /* A new instant, `now` is filled in: peaks; every 100 ms rates and a point of the timeline. */
 void view_tick(struct view *view);
 
-/* ms since the attach, as block births are noted. */
-uint32_t view_now_ms(const struct view *view);
+/* This instant, as block births are noted. */
+uint32_t view_now_tick(const struct view *view);
+static inline uint32_t view_age_ms(uint32_t now_tick, uint32_t born_tick)
+{
+	return now_tick > born_tick ? (uint32_t)(tick_ns(now_tick - born_tick) / 1000000) : 0;
+}
 
 #endif

@@ -80,7 +80,7 @@ static void walked_dead(struct block_table *table, const struct walked_block *bl
 		return;
 	cell = block_table_find(table, block->place, &span);
 	cell->incarnation = block->incarnation;
-	cell->born_ms = block->born_ms;
+	cell->born_tick = block->born_tick;
 	if (span->labels && block->label)
 		memcpy(span->labels[cell - span->cells], block->label, MMVIZ_LABEL_BYTES);
 }
@@ -92,7 +92,7 @@ void walked_block(struct block_table *table, const struct walked_block *block)
 		.context = mmviz_word_context(block->word),
 		.bytes = mmviz_word_bytes(block->word),
 		.incarnation = block->incarnation,
-		.born_ms = block->born_ms,
+		.born_tick = block->born_tick,
 		.label = block->label,
 	};
 

@@ -15,7 +15,7 @@ struct walked_block {
 	uint32_t place;
 	unsigned life; /* LIVE only if the check word was right */
 	uint64_t word;
-	uint32_t incarnation, born_ms;
+	uint32_t incarnation, born_tick;
 	const void *label; /* MMVIZ_LABEL_BYTES, or NULL */
 };
 
