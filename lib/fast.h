@@ -50,31 +50,29 @@ hot_inline void fast_free_or(free_general_function *general, struct mmviz_arena 
 	struct mmviz_header *header = (struct mmviz_header *)((uint64_t)block - MMVIZ_HEADER_BYTES);
 	const struct mmviz_span *head;
 	listeners_free listeners;
-	uint64_t place, owner_and_magazine, seq;
+	uint64_t place, owner_and_magazine;
 
 	/* Rotated, an offset that is no multiple of a place is beyond every arena. */
 	place = (uint64_t)header - heap->base_addr;
 	place = place >> MMVIZ_PLACE_SHIFT | place << (64 - MMVIZ_PLACE_SHIFT);
-	if (unlikely(place >= heap->places || !heap_is_live(heap, (uint32_t)place))) {
-		general(arena, block, site);
-		return;
-	}
-	head = heap_head(heap, block);
+	if (unlikely(place >= heap->places))
+		goto rare;
+	head = heap_head(heap, header);
 	owner_and_magazine = head->owner_and_magazine;
-	if (unlikely((uint32_t)owner_and_magazine != heap->head.id)) {
-		general(arena, block, site);
-		return;
-	}
-	heap_clear_live(heap, (uint32_t)place);
+	if (unlikely((uint32_t)owner_and_magazine != heap->head.id ||
+		     !heap_clear_live(heap, (uint32_t)place)))
+		goto rare;
 	STEP();
 	listeners = listeners_of_free();
 	if (unlikely(listeners != 0) && !tell_is_unsampled_free(head, listeners)) {
-		free_told(heap, header, span_magazine(head), site, listeners);
+		free_told(heap, header, site, listeners);
 		return;
 	}
-	seq = heap->log.seq;
-	log_count_from(heap, seq, 1);
-	heap_freed(heap, owner_and_magazine - heap->head.id + place, site, seq, header);
+	log_count(heap, 1);
+	heap_freed(heap, owner_and_magazine - heap->head.id + place, site, header);
+	return;
+rare:
+	general(arena, block, site);
 }
 
 hot_inline void *fast_alloc(struct mmviz_arena *arena, size_t bytes, uint32_t context,

@@ -143,10 +143,11 @@ void free_general(struct mmviz_arena *arena, void *block, const void *site)
 	heap_push(heap, span_magazine(head), heap_place(heap, header));
 }
 
-void free_told(struct heap *heap, struct mmviz_header *header, uint32_t magazine, const void *site,
+void free_told(struct heap *heap, struct mmviz_header *header, const void *site,
 	       listeners_free listeners)
 {
-	tell_free(heap, header, magazine / MMVIZ_CLASSES == MMVIZ_SHAPE_LABELLED, listeners);
-	heap_freed(heap, heap_freed_what(heap_place(heap, header), magazine), site, heap->log.seq,
-		   header);
+	const struct mmviz_span *head = heap_head(heap, header);
+
+	tell_free(heap, header, head->shape == MMVIZ_SHAPE_LABELLED, listeners);
+	heap_freed(heap, heap_freed_what(heap_place(heap, header), head), site, header);
 }

@@ -12,7 +12,7 @@
 /* Examines the header at once. */
 void free_general(struct mmviz_arena *arena, void *block, const void *site);
 /* The rest of a fast free to which somebody listens; the live bit is clear already. */
-void free_told(struct heap *heap, struct mmviz_header *header, uint32_t number, const void *site,
+void free_told(struct heap *heap, struct mmviz_header *header, const void *site,
 	       listeners_free listeners);
 /* Tells of a pointer that is no live block. */
 void free_refused(struct mmviz_arena *arena, const void *block, const void *site);

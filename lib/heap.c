@@ -26,6 +26,15 @@ struct heap *heap_next(const struct heap *heap)
 	return (struct heap *)__atomic_load_n(&heap->head.next_addr, __ATOMIC_ACQUIRE);
 }
 
+/* How many blocks may wait to be examined, and one more; none does now. */
+static void use_slots(struct heap *heap, unsigned slots)
+{
+	memset(heap->freed, 0, sizeof(heap->freed));
+	for (unsigned i = 0; i < slots; i++)
+		heap->freed[i].next = &heap->freed[(i + 1) % slots];
+	heap->freed_first = &heap->freed[0];
+}
+
 void heap_clear(struct heap *heap)
 {
 	for (unsigned number = 0; number < HEAP_MAGAZINES; number++)
@@ -33,8 +42,7 @@ void heap_clear(struct heap *heap)
 			(struct magazine){(uint32_t *)&nothing, (uint32_t *)&nothing};
 	memset(heap->active, 0, sizeof(heap->active));
 	memset(heap->with_room, 0, sizeof(heap->with_room));
-	memset(heap->freed, 0, sizeof(heap->freed));
-	heap->freed_mask = 0;
+	use_slots(heap, 1);
 	heap->spans = 0;
 	heap->returned = 0;
 }
@@ -180,10 +188,12 @@ static unsigned sites_log2(const struct mmviz_arena *arena)
 
 void heap_sites_init(struct heap *heap)
 {
-	heap->sites_shift = 64 - sites_log2(heap->arena);
+	size_t bytes = sizeof(*heap->sites) << sites_log2(heap->arena);
+
+	heap->sites_mask = bytes - sizeof(*heap->sites);
 	heap->sites = (struct heap_site *)((uint32_t *)(heap + 1) +
 					   heap->arena->magazine_offsets[HEAP_MAGAZINES]);
-	memset(heap->sites, 0, sizeof(*heap->sites) << sites_log2(heap->arena));
+	memset(heap->sites, 0, bytes);
 }
 
 uint32_t heap_layout(struct mmviz_arena *arena)
@@ -250,9 +260,9 @@ static void trim(struct heap *heap, unsigned number, uint32_t keep)
 	magazine->top = first - 1 + keep;
 }
 
-void heap_push_slow(struct heap *heap, unsigned number, uint32_t place)
+void heap_push_slow(struct heap *heap, struct magazine *magazine, uint32_t place)
 {
-	struct magazine *magazine = &heap->magazines[number];
+	unsigned number = (unsigned)(magazine - heap->magazines);
 
 	if (magazine_is_open(magazine))
 		trim(heap, number, magazine_capacity(heap->arena, number) / 2);
@@ -305,16 +315,18 @@ void heap_settle_broken(struct heap *heap, uint64_t what, const void *site)
 	error_report(heap->arena, MMVIZ_ERROR_CORRUPT_HEADER, header + 1, site);
 	/* The handler came back. The next owner writes a new header: the cell is as good as any. */
 	span_header_repair(header);
-	heap_push(heap, (uint32_t)(what >> 32), (uint32_t)what);
+	heap_push_at(heap, what >> 32, (uint32_t)what);
 }
 
 void heap_settle(struct heap *heap)
 {
-	for (unsigned i = 0; i < HEAP_FREED; i++) {
-		struct freed freed = heap->freed[i];
+	struct freed *slot = heap->freed_first;
+
+	while ((slot = slot->next) != heap->freed_first) { /* that one is examined */
+		struct freed freed = *slot;
 		struct mmviz_header *header = heap_header(heap, (uint32_t)freed.what);
 
-		heap->freed[i].what = 0;
+		slot->what = 0;
 		if (!freed.what)
 			continue;
 		if (!span_header_is_whole(header)) {
@@ -322,7 +334,7 @@ void heap_settle(struct heap *heap)
 			continue;
 		}
 		span_note_freed(header, freed.site);
-		heap_push(heap, (uint32_t)(freed.what >> 32), (uint32_t)freed.what);
+		heap_push_at(heap, freed.what >> 32, (uint32_t)freed.what);
 	}
 }
 
@@ -330,8 +342,8 @@ uint32_t heap_freed_count(const struct heap *heap)
 {
 	uint32_t count = 0;
 
-	for (unsigned i = 0; i < HEAP_FREED; i++)
-		count += heap->freed[i].what != 0;
+	for (const struct freed *slot = heap->freed_first; (slot = slot->next) != heap->freed_first;)
+		count += slot->what != 0;
 	return count;
 }
 
@@ -474,6 +486,12 @@ static void refill_from_bump(struct heap *heap, struct mmviz_span *span, unsigne
 	span->bump_cells += cells;
 }
 
+/* Not all of it lies in the cache. */
+static bool is_large(const struct heap *heap)
+{
+	return heap->spans > SPANS_IN_CACHE;
+}
+
 /* Half a magazine of freed cells, or some pages of new ones (one, while the heap is small). False: the active span has none. */
 static bool refill_from_active(struct heap *heap, unsigned number)
 {
@@ -485,7 +503,7 @@ static bool refill_from_active(struct heap *heap, unsigned number)
 		return false;
 	if (span->used_cells < span->bump_cells && refill_from_idle(heap, span, number, most))
 		return true;
-	page = (heap->freed_mask ? FRESH_BYTES : MMVIZ_UNIT_BYTES) / span->cell_bytes;
+	page = (is_large(heap) ? FRESH_BYTES : MMVIZ_UNIT_BYTES) / span->cell_bytes;
 	fresh = span->cells - span->bump_cells;
 	if (fresh > most)
 		fresh = most;
@@ -508,8 +526,8 @@ static int next_active(struct heap *heap, unsigned number)
 	}
 	if (!span)
 		return -ENOMEM;
-	if (++heap->spans > SPANS_IN_CACHE)
-		heap->freed_mask = HEAP_FREED - 1;
+	if (++heap->spans == SPANS_IN_CACHE + 1)
+		use_slots(heap, HEAP_FREED); /* none waited in the one */
 	heap->readable_places = (uint32_t)(arena_readable_bytes(heap->arena) >> MMVIZ_PLACE_SHIFT);
 	retire_active(heap, number);
 	span->flags |= SPAN_ACTIVE;

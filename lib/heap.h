@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <mmviz/abi.h>
 
+#include "bits.h"
 #include "likely.h"
 #include "registry.h"
 #include "span.h"
@@ -29,15 +30,16 @@
 #define HEAP_MAGAZINES (MMVIZ_SHAPES * MMVIZ_CLASSES)
 
 /*
- * A block that was freed, and whose header is not examined yet: its cache line was asked for, and
- * takes as long as some more calls. Small heaps lie in the cache, so that theirs wait for one free
- * only.
+ * A ring of the blocks that were freed last. A free writes its block into one and examines the
+ * header of the block in the next, which was freed first and whose cache line was asked for then.
+ * While the heap is small and lies in the cache the ring has one slot: a free examines its own block.
  */
 struct freed {
-	uint64_t what;	  /* place of its header | number of its magazine << 32; 0: none */
+	uint64_t what;	  /* place of its header | offset of its magazine << 32; 0: none */
 	const void *site; /* the call that freed it */
+	struct freed *next;
 };
-#define HEAP_FREED 8u /* a power of two */
+#define HEAP_FREED 8u
 
 struct heap_site {
 	const void *return_address;
@@ -56,15 +58,15 @@ struct heap {
 	uint64_t places;	 /* that it has; 0: no heap, all is slow */
 	uint64_t *live;		 /* the arena's live bits */
 	uint64_t heads_bias;	 /* heads_addr less the head number of address 0: see heap_head */
+	uint64_t cell_max_bytes; /* payloads up to this come from spans */
 	uint32_t small_shift;	 /* log2 of a small span's bytes */
-	uint32_t cell_max_bytes; /* payloads up to this come from spans */
 	/* ------------------------------------------------ owner */
-	uint64_t freed_mask; /* which slots of `freed` are used: seq & freed_mask */
-	struct freed freed[HEAP_FREED];
+	struct heap_site *sites;   /* a cache of call sites, behind the magazines */
+	uint64_t sites_mask;	   /* of addresses: which bytes of it */
+	struct freed *freed_first; /* this one is examined; the others wait, the next one longest */
 	int64_t sample_countdown_bytes; /* to the next sample */
+	struct freed freed[HEAP_FREED];
 	struct mmviz_arena *arena;
-	struct heap_site *sites;  /* a cache of call sites, behind the magazines */
-	unsigned sites_shift;	  /* 64 - log2 of how many */
 	uint64_t *idle;		  /* the arena's idle bits */
 	uint64_t *sampled;	  /* blocks that `sample` told of and `sample_free` must tell of */
 	uint32_t log_events;	  /* hand over at this many */
@@ -113,7 +115,7 @@ void heap_flush(struct heap *heap);
 /* No block waited after all, or its header is broken: then tell of it first. */
 void heap_settle_broken(struct heap *heap, uint64_t what, const void *site);
 /* Put a cell onto its magazine, which is full or was never opened. */
-void heap_push_slow(struct heap *heap, unsigned number, uint32_t place);
+void heap_push_slow(struct heap *heap, struct magazine *magazine, uint32_t place);
 /* How many blocks wait to be examined. */
 uint32_t heap_freed_count(const struct heap *heap);
 /* The cells in a magazine, lowest first, and how many. */
@@ -125,7 +127,8 @@ uint32_t heap_site(struct heap *heap, const void *return_address);
 
 static inline struct heap_site *heap_site_slot(const struct heap *heap, const void *return_address)
 {
-	return &heap->sites[(uint64_t)return_address * 0x9e3779b97f4a7c15ULL >> heap->sites_shift];
+	return (struct heap_site *)((char *)heap->sites +
+				    ((uint64_t)return_address & heap->sites_mask));
 }
 /* 0: not in the heap's cache of call sites. */
 static inline uint32_t heap_site_cached(const struct heap *heap, const void *return_address)
@@ -172,7 +175,7 @@ static inline struct mmviz_span *heap_span(const struct heap *heap, const void *
  * heap_take_slow knows more. (An empty magazine leads to the arena's base, whose first bytes are no
  * whole header: arena.c sees to that.)
  */
-static inline struct mmviz_header *heap_take(struct heap *heap, unsigned number)
+hot_inline struct mmviz_header *heap_take(struct heap *heap, unsigned number)
 {
 	struct magazine *magazine = &heap->magazines[number];
 	struct mmviz_header *header = heap_header(heap, *magazine->top);
@@ -180,18 +183,25 @@ static inline struct mmviz_header *heap_take(struct heap *heap, unsigned number)
 	if (unlikely(!span_header_is_whole(header)))
 		return NULL;
 	magazine->top--;
-	__builtin_prefetch(heap_header(heap, *magazine->top), 1); /* the next one to go */
 	return header;
 }
 
+hot_inline void heap_push_at(struct heap *heap, uint64_t magazine_offset, uint32_t place)
+{
+	struct magazine *magazine =
+		(struct magazine *)((char *)heap->magazines + magazine_offset);
+	uint32_t *top = magazine->top;
+
+	if (unlikely(top == magazine->limit)) {
+		heap_push_slow(heap, magazine, place);
+		return;
+	}
+	top[1] = place;
+	magazine->top = top + 1;
+}
 static inline void heap_push(struct heap *heap, unsigned number, uint32_t place)
 {
-	struct magazine *magazine = &heap->magazines[number];
-
-	if (unlikely(magazine->top == magazine->limit))
-		heap_push_slow(heap, number, place);
-	else
-		*++magazine->top = place;
+	heap_push_at(heap, number * sizeof(struct magazine), place);
 }
 
 /* The live bit of a place; its word is written by the owner of its span alone. */
@@ -204,13 +214,19 @@ static inline void heap_set_live(struct heap *heap, uint32_t place)
 {
 	uint64_t *word = &heap->live[mmviz_live_word_index(place)];
 
-	__atomic_store_n(word, *word | mmviz_live_bit(place), __ATOMIC_RELAXED);
+	__atomic_store_n(word, bits_set(__atomic_load_n(word, __ATOMIC_RELAXED), place),
+			 __ATOMIC_RELAXED);
 }
-static inline void heap_clear_live(struct heap *heap, uint32_t place)
+/* Whether it was set. */
+static inline bool heap_clear_live(struct heap *heap, uint32_t place)
 {
-	uint64_t *word = &heap->live[mmviz_live_word_index(place)];
+	uint64_t *at = &heap->live[mmviz_live_word_index(place)];
+	uint64_t word = __atomic_load_n(at, __ATOMIC_RELAXED);
 
-	__atomic_store_n(word, *word & ~mmviz_live_bit(place), __ATOMIC_RELAXED);
+	if (unlikely(!bits_clear(&word, place)))
+		return false;
+	__atomic_store_n(at, word, __ATOMIC_RELAXED);
+	return true;
 }
 
 /* Whether a sampled block lies here; forgets it. Any thread: neighbours may be freed by others. */
@@ -229,28 +245,31 @@ static inline void heap_set_sampled(const struct heap *heap, uint32_t place)
 }
 
 /*
- * A block was freed, and told. Its header's cache line is asked for; the block that waited in its
- * slot, and whose line is here by now, is examined and goes onto its magazine.
+ * A block was freed, and told. Its header's cache line is asked for; the block that has waited
+ * longest, and whose line is here by now, is examined and goes onto its magazine.
  */
-static inline void heap_freed(struct heap *heap, uint64_t what, const void *site, uint64_t seq,
-			      const struct mmviz_header *freed)
+hot_inline void heap_freed(struct heap *heap, uint64_t what, const void *site,
+			   const struct mmviz_header *freed)
 {
-	struct freed *slot = &heap->freed[seq & heap->freed_mask], earlier = *slot;
-	struct mmviz_header *header = heap_header(heap, (uint32_t)earlier.what);
+	struct freed *slot = heap->freed_first, *oldest = slot->next;
+	struct mmviz_header *header;
 
 	__builtin_prefetch(freed, 1);
 	slot->what = what;
 	slot->site = site;
+	heap->freed_first = oldest;
+	what = oldest->what;
+	header = heap_header(heap, (uint32_t)what);
 	if (unlikely(!span_header_is_whole(header))) {
-		heap_settle_broken(heap, earlier.what, earlier.site);
+		heap_settle_broken(heap, what, oldest->site);
 		return;
 	}
-	span_note_freed(header, earlier.site);
-	heap_push(heap, (uint32_t)(earlier.what >> 32), (uint32_t)earlier.what);
+	span_note_freed(header, oldest->site);
+	heap_push_at(heap, what >> 32, (uint32_t)what);
 }
-static inline uint64_t heap_freed_what(uint32_t place, uint32_t magazine)
+static inline uint64_t heap_freed_what(uint32_t place, const struct mmviz_span *head)
 {
-	return place | (uint64_t)magazine << 32;
+	return place | head->owner_and_magazine >> 32 << 32;
 }
 
 #endif

@@ -47,6 +47,6 @@ void span_init(struct mmviz_span *span, const struct span_kind *kind, void *star
 		.fit = (uint8_t)kind->fit,
 		.start_addr = (uint64_t)start,
 		.owner_and_magazine = (uint64_t)(kind->shape * MMVIZ_CLASSES + kind->size_class)
-				      << 32,
+				      << 36,
 	};
 }

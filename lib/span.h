@@ -87,7 +87,7 @@ static inline void span_note_freed(struct mmviz_header *header, const void *site
 
 static inline uint32_t span_magazine(const struct mmviz_span *span)
 {
-	return (uint32_t)(span->owner_and_magazine >> 32);
+	return (uint32_t)(span->owner_and_magazine >> 36);
 }
 static inline uint32_t span_plain_owner(const struct mmviz_span *span)
 {

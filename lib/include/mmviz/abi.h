@@ -219,7 +219,7 @@ struct mmviz_span {
 	uint32_t next_unit, prev_unit; /* 36 the owner's list of spans with room */
 	uint32_t freed_tick;	       /* 44 the owner's: when a large block came into its bin */
 	uint64_t start_addr;	       /* 48 of the span */
-	/* 56 the owner's: its heap's id, or 0 if a free must look closer; << 32: which of its
+	/* 56 the owner's: its heap's id, or 0 if a free must look closer; << 36: which of its
 	   heap's magazines serves the span */
 	uint64_t owner_and_magazine;
 };
