@@ -323,7 +323,7 @@ test-collect: $(COLLECT_TESTS) $(B)/mmviz-bpf ## test how a process is found, re
 
 # ---------------------------------------------------------------- tests of user/model
 MODEL_SRC   := $(filter-out user/model/view.c user/model/heap_map.c user/model/timeline.c,$(USER_MODEL_SRC))
-MODEL_TESTS := $(addprefix $(B)/tests/test_,block_table view replica replica_rules)
+MODEL_TESTS := $(addprefix $(B)/tests/test_,block_table view replica replica_rules lifetimes pace)
 MODEL_BUILD = $(call say,CC,$<)$(CC) $(USER_CFLAGS) -Itests $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o,$^) -lcmocka -lm
 $(B)/tests/test_block_table: tests/test_block_table.c $(MODEL_SRC:%.c=$(B)/%.o)
 	@mkdir -p $(@D)
@@ -334,14 +334,23 @@ $(B)/tests/test_view: tests/test_view.c $(USER_MODEL_SRC:%.c=$(B)/%.o)
 $(B)/tests/test_replica: tests/test_replica.c tests/heap_sim.c $(MODEL_SRC:%.c=$(B)/%.o)
 	@mkdir -p $(@D)
 	$(MODEL_BUILD)
+$(B)/tests/test_lifetimes: tests/test_lifetimes.c $(USER_MODEL_SRC:%.c=$(B)/%.o)
+	@mkdir -p $(@D)
+	$(MODEL_BUILD)
+$(B)/tests/test_pace: tests/test_pace.c $(B)/user/pace.o
+	@mkdir -p $(@D)
+	$(MODEL_BUILD)
 # The same rounds with each rule of the replica protocol left out in turn: they must fail.
 $(B)/tests/test_replica_rules: tests/test_replica.c tests/heap_sim.c $(MODEL_SRC)
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(USER_CFLAGS) -Itests -DMMVIZ_CHAOS $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $(filter %.c,$^) -lcmocka -lm
 # A target and its collector in one program (root).
-MODEL_TESTS += $(B)/tests/test_session
+MODEL_TESTS += $(B)/tests/test_session $(B)/tests/test_times
 SESSION_OBJ := $(patsubst %.c,$(B)/%.o,$(USER_SESSION_SRC) $(USER_COLLECT_SRC) $(USER_MODEL_SRC))
 $(B)/tests/test_session: tests/test_session.c tests/ops.c $(SESSION_OBJ) $(B)/libmmviz.a
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(USER_CFLAGS) -Itests -D_GNU_SOURCE $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) -lcmocka $(USER_LIBS) -pthread
+$(B)/tests/test_times: tests/test_times.c $(SESSION_OBJ) $(B)/libmmviz.a
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(USER_CFLAGS) -Itests -D_GNU_SOURCE $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) -lcmocka $(USER_LIBS) -pthread
 .PHONY: test-model
