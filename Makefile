@@ -5,6 +5,7 @@ CXX       ?= g++
 CLANG     ?= clang
 BPFTOOL   ?= $(firstword $(wildcard /usr/sbin/bpftool /sbin/bpftool) bpftool)
 NPM       ?= npm
+OBJCOPY   ?= objcopy
 PKGCONFIG ?= pkg-config
 PREFIX    ?= /usr/local
 DESTDIR   ?=
@@ -60,6 +61,9 @@ all: $(B)/libmmviz.a $(B)/libmmviz.so $(B)/libmmviz-preload.so $(B)/mmviz-bpf $(
 $(LIB_OBJ) $(PRELOAD_OBJ): $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(LIB_CFLAGS) $(CFLAGS) $(LIB_OPEN) -c -o $@ $<
+	$(Q)$(OBJCOPY) $(LIB_SECTIONS) $@
+# Code of the library, in a section of its own also in programs: its frames are left out of their stacks.
+LIB_SECTIONS := $(foreach part,.text .text.unlikely .text.hot .text.startup .text.exit,--rename-section $(part)=mmviz_text)
 
 $(B)/libmmviz.a: $(LIB_OBJ)
 	$(call say,AR,$@)rm -f $@; ar rcs $@ $^
@@ -268,7 +272,7 @@ $(COLLECT_TESTS): $(B)/tests/%: tests/%.c tests/child.c $(COLLECT_OBJ) | $(ATTAC
 STACKS := $(B)/tests/stacks
 STACK_FLAGS := -O2 -g -fomit-frame-pointer
 HAVE_LUA := $(shell $(PKGCONFIG) --exists lua5.4 && echo lua5.4 || { $(PKGCONFIG) --exists lua && echo lua; })
-STACK_TARGETS := $(addprefix $(STACKS)/,target_pie target_static target_stripped target_frame_pointers target_frame_pointers_cfi target_clang target_unnamed allocating allocating_stripped library.so $(if $(HAVE_LUA),lua_host lua_allocating))
+STACK_TARGETS := $(addprefix $(STACKS)/,target_pie target_static target_stripped target_frame_pointers target_frame_pointers_cfi target_clang target_unnamed allocating allocating_stripped allocating_bare library.so $(if $(HAVE_LUA),lua_host lua_allocating))
 $(STACKS)/target_pie: STACK_LINK = -pie -fPIE -DWITH_DLOPEN -Wl,-z,lazy
 $(STACKS)/target_static: STACK_LINK = -static -no-pie
 $(STACKS)/target_frame_pointers: STACK_LINK = -g0 -fno-exceptions -fno-rtti -fno-omit-frame-pointer -fno-asynchronous-unwind-tables
@@ -297,6 +301,9 @@ $(STACKS)/allocating_stripped: $(STACKS)/allocating
 	@mkdir -p $(@D)/.debug
 	$(call say,STRIP,$@)objcopy --only-keep-debug $< $(@D)/.debug/allocating_stripped.debug && \
 		objcopy --strip-all --add-gnu-debuglink=$(@D)/.debug/allocating_stripped.debug $< $@
+# Without any.
+$(STACKS)/allocating_bare: $(STACKS)/allocating
+	$(call say,STRIP,$@)objcopy --strip-all $< $@
 $(STACKS)/lua_allocating: tests/stacks/lua_allocating.c $(B)/libmmviz.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(STACK_FLAGS) -Ilib/include $(shell $(PKGCONFIG) --cflags $(HAVE_LUA)) $(LDFLAGS) -o $@ $^ $(shell $(PKGCONFIG) --libs $(HAVE_LUA)) -pthread
@@ -323,7 +330,7 @@ test-collect: $(COLLECT_TESTS) $(B)/mmviz-bpf ## test how a process is found, re
 
 # ---------------------------------------------------------------- tests of user/model
 MODEL_SRC   := $(filter-out user/model/view.c user/model/heap_map.c user/model/timeline.c,$(USER_MODEL_SRC))
-MODEL_TESTS := $(addprefix $(B)/tests/test_,block_table view replica replica_rules)
+MODEL_TESTS := $(addprefix $(B)/tests/test_,block_table view replica replica_rules lifetimes pace)
 MODEL_BUILD = $(call say,CC,$<)$(CC) $(USER_CFLAGS) -Itests $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o,$^) -lcmocka -lm
 $(B)/tests/test_block_table: tests/test_block_table.c $(MODEL_SRC:%.c=$(B)/%.o)
 	@mkdir -p $(@D)
@@ -334,14 +341,23 @@ $(B)/tests/test_view: tests/test_view.c $(USER_MODEL_SRC:%.c=$(B)/%.o)
 $(B)/tests/test_replica: tests/test_replica.c tests/heap_sim.c $(MODEL_SRC:%.c=$(B)/%.o)
 	@mkdir -p $(@D)
 	$(MODEL_BUILD)
+$(B)/tests/test_lifetimes: tests/test_lifetimes.c $(USER_MODEL_SRC:%.c=$(B)/%.o)
+	@mkdir -p $(@D)
+	$(MODEL_BUILD)
+$(B)/tests/test_pace: tests/test_pace.c $(B)/user/pace.o
+	@mkdir -p $(@D)
+	$(MODEL_BUILD)
 # The same rounds with each rule of the replica protocol left out in turn: they must fail.
 $(B)/tests/test_replica_rules: tests/test_replica.c tests/heap_sim.c $(MODEL_SRC)
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(USER_CFLAGS) -Itests -DMMVIZ_CHAOS $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $(filter %.c,$^) -lcmocka -lm
 # A target and its collector in one program (root).
-MODEL_TESTS += $(B)/tests/test_session
+MODEL_TESTS += $(B)/tests/test_session $(B)/tests/test_times
 SESSION_OBJ := $(patsubst %.c,$(B)/%.o,$(USER_SESSION_SRC) $(USER_COLLECT_SRC) $(USER_MODEL_SRC))
 $(B)/tests/test_session: tests/test_session.c tests/ops.c $(SESSION_OBJ) $(B)/libmmviz.a
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(USER_CFLAGS) -Itests -D_GNU_SOURCE $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) -lcmocka $(USER_LIBS) -pthread
+$(B)/tests/test_times: tests/test_times.c $(SESSION_OBJ) $(B)/libmmviz.a
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(USER_CFLAGS) -Itests -D_GNU_SOURCE $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) -lcmocka $(USER_LIBS) -pthread
 .PHONY: test-model

@@ -43,6 +43,7 @@ need() {
 check_build() {
 	need command cc gcc gcc
 	need command clang clang clang
+	need command objcopy binutils binutils
 	need command bpftool bpftool bpftool
 	need command pkg-config pkg-config pkgconf-pkg-config
 	need command node nodejs nodejs
@@ -65,7 +66,6 @@ check_all() {
 	need command curl curl curl
 	need command jq jq jq
 	need command gdb gdb gdb
-	need command objcopy binutils binutils
 	need module cmocka libcmocka-dev libcmocka-devel
 	need command sqlite3 sqlite3 sqlite
 	need command redis-server redis-server redis

@@ -98,6 +98,7 @@ static void close_window(struct pace *pace, const struct pace_facts *facts)
 		pace->calm_windows++;
 	else
 		pace->calm_windows = 0;
+	pace->window_rate = rate;
 }
 
 void pace_note(struct pace *pace, const struct pace_facts *facts)
@@ -113,7 +114,7 @@ void pace_note(struct pace *pace, const struct pace_facts *facts)
 		close_window(pace, facts);
 		begin_window(pace, facts);
 	}
-	if (pace->returned_ns && facts->now_ns > pace->returned_ns + GOOD_FOR_NS)
+	if (!pace->since_ns && facts->now_ns > pace->returned_ns + GOOD_FOR_NS)
 		pace->failures = 0;
 }
 
@@ -146,7 +147,7 @@ void pace_fell_back(struct pace *pace, uint64_t now_ns)
 	pace->since_ns = now_ns;
 	pace->try_at_ns = now_ns + (TRY_FIRST_NS << (pace->failures < TRY_FAILURES ? pace->failures
 										   : TRY_FAILURES));
-	pace->outrun_at = pace->events_per_second;
+	pace->outrun_at = pace->window_rate;
 	forget_windows(pace);
 }
 

@@ -38,6 +38,7 @@ struct pace {
 	uint64_t noted_ns, noted_events;
 	/* The quarter of a second under way, and the last eight, one bit each: 1 is bad. */
 	uint64_t window_ns, window_lost, window_events;
+	double window_rate; /* events a second in the last one */
 	bool was_whole;
 	uint32_t bad_windows;
 	uint32_t windows_count;

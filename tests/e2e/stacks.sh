@@ -120,8 +120,24 @@ same_as_gdb() {
 	end_target
 }
 
+# offsets: of the calls in the program's own file, innermost first.
+offsets() {
+	ask '[.rows[] | select(.kind == "stack")] | max_by(.allocated.bytes) | [.frames[] | select(.module | contains("allocating")) | .offset] |
+		reduce .[] as $one ([]; if .[-1] == $one then . else . + [$one] end) | .[0:2] | join(" ")'
+}
+
 same_as_gdb allocating "C++ without frame pointers" 3
+known=$(offsets)
 same_as_gdb allocating_stripped "stripped, debug information in a file of its own" 3
+start_target allocating_bare
+start_collector "$target" --sample-bytes 8192
+tell keep 20000
+take
+[ "$(offsets)" = "$known" ] || fail "without any names the stack begins with $(offsets), not with $known"
+[ "$(ask '[.rows[] | select(.kind == "stack")] | length')" = 1 ] || fail "without any names there are several stacks"
+stop_collector
+end_target
+echo "  stripped, no names at all: the same calls, the library's left out"
 [ ! -x "$stacks/lua_allocating" ] || same_as_gdb lua_allocating "a C function that Lua calls" 8
 
 start_target allocating

@@ -49,6 +49,8 @@ const tile = (name) => page.getByTestId(`tile-${name}`).textContent();
 const wholeNumber = (text) => Number(text.replaceAll(/\D/g, ''));
 const summary = async () =>
 	(await page.request.get(new URL('/api/v1/summary', collector.url).href)).json();
+const stacks = async () =>
+	(await page.request.get(new URL('/api/v1/stacks', collector.url).href)).json();
 const colourBy = (colour) =>
 	page.getByRole('group', { name: 'Colour by' }).getByRole('button', { name: colour }).click();
 /* Of the gap below the first row of the map. */
@@ -196,6 +198,23 @@ test('every view is there, accessible, in both themes', { skip }, async () => {
 		await assertFits(page, name);
 		await shoot(name);
 	}
+	await page.keyboard.press('4');
+	const table = page.getByRole('group', { name: 'Table of stacks' });
+	await waitFor(
+		async () => /worker_main/.test(await table.textContent()),
+		'no stack comes from worker_main',
+	);
+	await page.getByRole('button', { name: 'Allocated' }).click();
+	await table.getByRole('button').first().click();
+	await page.locator('tr.frames li').first().waitFor();
+	await page.getByLabel('Mean bytes between samples').selectOption('65536');
+	await waitFor(
+		async () => (await stacks()).sample_bytes === 65536,
+		'the mean between samples stays',
+	);
+	await assertAccessible(page, 'stacks');
+	await assertFits(page, 'stacks');
+	await shoot('stacks');
 	await page.keyboard.press('1');
 	await mapShown(page);
 	const dark = await groundBrightness();

@@ -43,7 +43,7 @@ onPage('every view is accessible in both themes', async (page) => {
 	await page.mouse.click(500, 300);
 	await page.waitForSelector('.block .pairs');
 	for (const theme of ['dark', 'light']) {
-		for (const view of ['1', '2', '3', '?']) {
+		for (const view of ['1', '2', '3', '4', '?']) {
 			await page.keyboard.press(view);
 			await page.waitForTimeout(50);
 			await assertAccessible(page, `view ${view}, ${theme}`);
@@ -66,7 +66,7 @@ for (const [width, height] of [
 		async (page) => {
 			await page.setViewportSize({ width, height });
 			await mapShown(page);
-			for (const view of ['1', '2', '3']) {
+			for (const view of ['1', '2', '3', '4']) {
 				await page.keyboard.press(view);
 				await page.waitForTimeout(50);
 				await assertFits(page, `view ${view}`);

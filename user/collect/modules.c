@@ -38,6 +38,7 @@
 #define VDSO_BYTES_MAX	   (64u << 10)
 #define PAGE_BYTES	   4096ull
 #define SEGMENTS_MAX	   64
+#define OWN_SECTION	   "mmviz_text" /* as in the Makefile */
 #define PATH_BYTES	   4200
 #define BUILD_ID_BYTES_MAX 64
 
@@ -325,6 +326,29 @@ static void find_debug_file(struct entry *entry)
 	entry->debug_fd = debug_file_open(&wanted);
 }
 
+/* The library has a section of its own for its code, which stripping leaves. */
+static void find_own_code(struct entry *entry)
+{
+	Elf_Scn *section = NULL;
+	GElf_Shdr header;
+	size_t names;
+
+	if (elf_getshdrstrndx(entry->elf, &names) != 0)
+		return;
+	while ((section = elf_nextscn(entry->elf, section)) != NULL) {
+		const char *name = gelf_getshdr(section, &header) != NULL
+					   ? elf_strptr(entry->elf, names, header.sh_name)
+					   : NULL;
+
+		if (name == NULL || strcmp(name, OWN_SECTION) != 0 ||
+		    (header.sh_flags & SHF_EXECINSTR) == 0)
+			continue;
+		entry->module.own_start = entry->module.bias + header.sh_addr;
+		entry->module.own_end = entry->module.own_start + header.sh_size;
+		return;
+	}
+}
+
 static struct entry *entry_open(struct modules *modules, const struct mapping *mapping,
 				const char *executable)
 {
@@ -338,6 +362,7 @@ static struct entry *entry_open(struct modules *modules, const struct mapping *m
 		entry->elf = elf;
 		read_build_id(entry);
 		find_debug_file(entry);
+		find_own_code(entry);
 		return entry;
 	}
 	elf_end(elf);

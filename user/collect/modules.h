@@ -25,6 +25,7 @@ struct module {
 	const char *path;     /* safe text, as the target names it, without " (deleted)" */
 	const char *build_id; /* hexadecimal, "" without one */
 	bool is_deleted;
+	uint64_t own_start, own_end; /* code of libmmviz in it, in the target; 0, 0: none */
 	/* NULL: the file cannot be read or is no ELF file; then bias is a guess. */
 	struct Dwfl_Module *dwfl;
 	/* The debug information refers to a supplement (dwz) that is not here. libdw must not be

@@ -239,6 +239,7 @@ static struct stacks_frame *copy_frames(const struct symbol_place *place)
 			.module_offset = place->module_offset,
 			.line = place->frames[i].line,
 			.is_inlined = place->frames[i].is_inlined,
+			.is_own = place->is_own,
 		};
 	return frames;
 }
@@ -518,27 +519,17 @@ static uint32_t frames_of(struct stacks *stacks, uint64_t addr, struct stacks_fr
 	return place->frames_count;
 }
 
-/* Does the frame belong to the library's own way from its public function to the probe? */
+/* Does the frame belong to the library's own way from its public function to the probe? Its code
+ * has a section, or a file, of its own; after link-time optimisation names are all that is left. */
 static bool is_library(const struct stacks_frame *frame)
 {
-	static const char *const own[] = {
-		"sample_alloc",	 "tell_alloc",		 "block_born",	 "alloc_wish",
-		"alloc_general", "block_alloc",		 "block_calloc", "block_alloc_aligned",
-		"block_realloc", "block_alloc_labelled", "fast_alloc",	 "realloc_by_move",
-	};
 	const char *slash = strrchr(frame->module, '/');
 
-	if (slash != NULL && strncmp(slash + 1, "libmmviz", 8) == 0)
-		return true;
-	if (strncmp(frame->function, "mmviz_", 6) == 0)
-		return true;
-	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
-		if (strcmp(frame->function, own[i]) == 0)
-			return true;
-	return false;
+	return frame->is_own || (slash != NULL && strncmp(slash + 1, "libmmviz", 8) == 0) ||
+	       strncmp(frame->function, "mmviz_", 6) == 0;
 }
 
-/* The first frame is the probe's. In a stripped program the library's have no names: they stay. */
+/* The first frame is the probe's. */
 static uint32_t library_frames(const struct stacks_frame *frames, uint32_t count)
 {
 	uint32_t own = 1;

@@ -40,6 +40,7 @@ struct stacks_frame {
 	uint64_t module_offset;
 	uint32_t line;
 	bool is_inlined;
+	bool is_own; /* code of libmmviz */
 };
 struct stacks_row {
 	uint32_t id;	  /* STACK_NONE, STACK_OTHER, or of a stack; stays the same */

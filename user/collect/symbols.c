@@ -301,6 +301,7 @@ static void draft_place(struct symbols *symbols, struct draft *draft, uint64_t a
 		draft->place.module = module->path;
 		draft->place.build_id = module->build_id;
 		draft->place.module_offset = addr - module->bias;
+		draft->place.is_own = addr >= module->own_start && addr < module->own_end;
 	}
 	if (module != NULL && module->dwfl != NULL) {
 		draft_dwarf(draft, module, addr);

@@ -34,6 +34,7 @@ struct symbol_place {
 	uint64_t addr;
 	const char *module;	/* path as the target names it, "" outside of modules */
 	const char *build_id;	/* hexadecimal, "" without one */
+	bool is_own;		/* code of libmmviz */
 	uint64_t module_offset; /* the address in the module's file, as addr2line wants it */
 	enum symbol_source source;
 	uint32_t frames_count;		   /* at least 1 */

@@ -303,6 +303,10 @@ static void fill_life(const struct view *view, const struct cell *cell, struct v
 			(uint32_t)((view->now.monotonic_ns - view->replica->attach_ns) / NS_PER_MS);
 	else
 		out->age_ms = view_age_ms(view_now_tick(view), cell->born_tick);
+	if (!out->is_older_than_attach)
+		out->born_at_ns = view->now.realtime_ns - view->now.monotonic_ns +
+				  view->replica->attach_ns + view->replica->moved_ns +
+				  tick_ns(cell->born_tick) + TICK_NS / 2;
 }
 
 static void fill_block(const struct view *view, const struct replica_arena *arena,

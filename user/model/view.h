@@ -82,7 +82,9 @@ struct view_block {
 	uint8_t life; /* enum mmviz_life */
 	bool is_large, is_older_than_attach;
 	uint32_t age_ms; /* older than attach: time since attach */
-	char label[32];	 /* "" without one */
+	uint64_t
+		born_at_ns; /* CLOCK_REALTIME, good to a batch (event_clock.h); 0: before the attach */
+	char label[32];	    /* "" without one */
 };
 
 /* How long the blocks of a context lived, of those whose birth is known. */

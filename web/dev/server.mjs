@@ -11,6 +11,7 @@ import { WebSocketServer } from 'ws';
 import { load } from './bundle.mjs';
 import * as encode from './encode.mjs';
 import { Arena, CONTEXTS, random } from './heap.mjs';
+import { stacks } from './stacks.mjs';
 
 const DIST = new URL('../../build/web/dist/', import.meta.url);
 const CONTENT = {
@@ -26,6 +27,11 @@ const { wire } = await load(['wire']);
 
 async function serveFile(request, response) {
 	const path = new URL(request.url, 'http://localhost').pathname;
+	if (path === '/api/v1/stacks') {
+		response.writeHead(200, { 'content-type': 'application/json' });
+		response.end(JSON.stringify(stacks()));
+		return;
+	}
 	const name = path === '/' ? 'index.html' : path.slice(1);
 	try {
 		const body = await readFile(new URL(name, DIST));

@@ -16,11 +16,14 @@ import {
 	withScale,
 } from './layout';
 import { Socket } from './socket';
+import { readStacks } from './stacks';
 import { Store } from './store';
 import type { Arena } from './wire';
 
 const MAP_REQUEST_EVERY_MS = 30;
 const SELECTION_REFRESH_MS = 1000;
+const STACKS_REFRESH_MS = 2000;
+const STACKS_SOON_MS = 150;
 const TAIL = 1.06; /* of the used part: so much is in sight, to show where it ends */
 const SMALLEST_PLACES = 4096;
 const META_SHARE = 0.05; /* of the used part: more metadata than that at its start is skipped */
@@ -133,12 +136,55 @@ export function askBlock(place: number, purpose: 'hover' | 'selection'): void {
 	socket.send({ type: 'block', request, arena: id, place });
 }
 
+/* ---------------------------------------------------------------- stacks */
+
+let stacksTimer: ReturnType<typeof setTimeout> | null = null;
+
+const wantsStacks = computed(
+	() =>
+		choices.view.value === 'stacks' &&
+		store.connection.value.state === 'open' &&
+		!choices.isPaused.value,
+);
+
+/* One question at a time, while somebody looks. */
+async function askStacks(): Promise<void> {
+	try {
+		const answer = await fetch('api/v1/stacks');
+		if (!answer.ok) throw new Error(`status ${answer.status}`);
+		store.stacks.value = readStacks(await answer.json());
+	} catch (error) {
+		if (wantsStacks.peek())
+			store.notify({
+				level: 'error',
+				text: `The stacks could not be read: ${(error as Error).message}`,
+			});
+	}
+	if (wantsStacks.peek()) askStacksIn(STACKS_REFRESH_MS);
+}
+
+function askStacksIn(delay_ms: number): void {
+	if (stacksTimer) clearTimeout(stacksTimer);
+	stacksTimer = setTimeout(() => {
+		stacksTimer = null;
+		void askStacks();
+	}, delay_ms);
+}
+
+export function setSampleBytes(bytes: number): void {
+	socket.send({ type: 'sample', bytes });
+	askStacksIn(STACKS_SOON_MS);
+}
+
 export function startSession(): void {
 	const window = computed(() => JSON.stringify([arenaId.value, windowOf(layout.value)]));
 	effect(() => {
 		void window.value;
 		if (store.connection.value.state !== 'open' || choices.view.value !== 'map') return;
 		mapTimer ??= setTimeout(subscribeMap, MAP_REQUEST_EVERY_MS);
+	});
+	effect(() => {
+		if (wantsStacks.value) askStacksIn(0);
 	});
 	let toldPaused = false;
 	effect(() => {

@@ -8,8 +8,9 @@
 
 import { batch, signal } from '@preact/signals';
 import type { Scale } from './layout';
+import type { Measure } from './stacks';
 
-export const VIEWS = ['map', 'contexts', 'arenas'] as const;
+export const VIEWS = ['map', 'contexts', 'arenas', 'stacks'] as const;
 export const COLOURS = ['context', 'age', 'state', 'occupancy'] as const;
 export type View = (typeof VIEWS)[number];
 export type Colour = (typeof COLOURS)[number];
@@ -46,6 +47,9 @@ export class Choices {
 	readonly isHelpOpen = signal(false);
 	readonly selectedPlace = signal<number | null>(null);
 	readonly range = signal<Range | null>(null);
+	readonly measure = signal<Measure>('live');
+	readonly openStack = signal<number | null>(null); /* whose frames are listed */
+	readonly stackPath = signal<readonly string[]>([]); /* functions that are zoomed into */
 
 	chooseArena(id: number): void {
 		batch(() => {

@@ -6,6 +6,7 @@ export type Command =
 	| 'view-1'
 	| 'view-2'
 	| 'view-3'
+	| 'view-4'
 	| 'closer'
 	| 'farther'
 	| 'up'
@@ -33,6 +34,7 @@ const COMMANDS: Record<string, Command> = {
 	1: 'view-1',
 	2: 'view-2',
 	3: 'view-3',
+	4: 'view-4',
 	w: 'closer',
 	'+': 'closer',
 	'=': 'closer',
@@ -64,7 +66,7 @@ export function commandOf({ key, ctrlKey, metaKey, altKey }: Key): Command | nul
 
 /* The help sheet: keys and what they do. */
 export const SHEET: { keys: string[]; does: string }[] = [
-	{ keys: ['1', '2', '3'], does: 'Map, contexts, arenas' },
+	{ keys: ['1', '2', '3', '4'], does: 'Map, contexts, arenas, stacks' },
 	{ keys: ['W', 'S', '+', '−'], does: 'Zoom in, zoom out' },
 	{ keys: ['A', 'D'], does: 'Pan up, pan down' },
 	{ keys: ['F'], does: 'Fit the selection; again: the whole arena' },

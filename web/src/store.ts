@@ -5,6 +5,7 @@
 
 import { batch, signal } from '@preact/signals';
 import { Palette } from './palette';
+import type { Stacks } from './stacks';
 import { Timeline } from './timeline';
 import type {
 	Arena,
@@ -48,6 +49,7 @@ export class Store {
 	readonly blocks = signal<Blocks | null>(null);
 	readonly details = signal<BlockDetails | null>(null); /* of the selected block */
 	readonly hovered = signal<BlockDetails | null>(null);
+	readonly stacks = signal<Stacks | null>(null); /* null: not asked for yet */
 	readonly notices = signal<ShownNotice[]>([]);
 	palette = new Palette();
 	private trails = new Map<number, number[]>();
@@ -110,6 +112,7 @@ export class Store {
 		this.arenas.value = null;
 		this.contexts.value = [];
 		this.marks.value = [];
+		this.stacks.value = null;
 		this.forgetMap();
 	}
 

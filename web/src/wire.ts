@@ -359,6 +359,7 @@ export type Request =
 	  }
 	| { type: 'ack'; request: number }
 	| { type: 'block'; request: number; arena: number; place: number }
+	| { type: 'sample'; bytes: number }
 	| { type: 'pause'; on: boolean };
 
 export const TEXELS_MAX = 262144;

@@ -9,6 +9,7 @@ import { Findings } from './findings';
 import { Help } from './help';
 import { MapView } from './map';
 import { Notices } from './notices';
+import { StacksPage } from './stacks';
 import { Status } from './status';
 import { TimelineView } from './timeline';
 import { Top } from './top';
@@ -40,6 +41,12 @@ function Page() {
 			return (
 				<main class="main wide">
 					<ArenasPage />
+				</main>
+			);
+		case 'stacks':
+			return (
+				<main class="main wide">
+					<StacksPage />
 				</main>
 			);
 	}

@@ -72,6 +72,7 @@ const ACTIONS: Record<Command, () => void> = {
 	'view-1': () => (choices.view.value = VIEWS[0]),
 	'view-2': () => (choices.view.value = VIEWS[1]),
 	'view-3': () => (choices.view.value = VIEWS[2]),
+	'view-4': () => (choices.view.value = VIEWS[3]),
 	closer: () => zoomByKey('closer'),
 	farther: () => zoomByKey('farther'),
 	up: () => pan(-0.5),
@@ -103,7 +104,7 @@ const MAP_ONLY: Command[] = [
 
 function focusFilter(): void {
 	const focus = () => document.querySelector<HTMLInputElement>('.search')?.focus();
-	if (choices.view.value !== 'arenas') return focus();
+	if (choices.view.value === 'map' || choices.view.value === 'contexts') return focus();
 	choices.view.value = 'contexts';
 	requestAnimationFrame(focus);
 }

@@ -5,7 +5,12 @@ import { VIEWS, type View } from '../choices';
 import * as format from '../format';
 import { theme, toggleTheme } from '../theme';
 
-const TITLES: Record<View, string> = { map: 'Map', contexts: 'Contexts', arenas: 'Arenas' };
+const TITLES: Record<View, string> = {
+	map: 'Map',
+	contexts: 'Contexts',
+	arenas: 'Arenas',
+	stacks: 'Stacks',
+};
 
 function TargetPill() {
 	const hello = store.hello.value;
