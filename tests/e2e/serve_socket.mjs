@@ -137,7 +137,7 @@ const promises = {
 		assert.equal(client.of(1).length, 1);
 		for (const type of [2, 3, 4, 5, 6])
 			await client.next(type);
-		assert.equal(client.of(2)[0].count, 23);
+		assert.equal(client.of(2)[0].count, 24);
 		assert.ok(client.of(2)[0].fields[0] > 0, 'nothing lives');
 	},
 

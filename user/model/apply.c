@@ -73,7 +73,9 @@ static inline unsigned bucket_of(const struct noted_death *death, const struct m
 	uint64_t at_q8 = run->at_q8 + (death->number - run->number) * run->step_q8;
 	uint32_t ticks = tick_of_q8(at_q8) - death->cell.born_tick;
 	uint64_t by_position = (death->number - death->cell.incarnation) * run->step_q8 >> 8;
-	uint64_t is_short = (uint64_t)(ticks < 2) & (death->owner_heap == run->heap_id);
+	/* Right after a walk a free may hit a block that is younger than it. */
+	uint64_t is_short = (uint64_t)(ticks < 2) & (death->owner_heap == run->heap_id) &
+			    (by_position < 2 * TICK_NS);
 	uint64_t by_ticks = lifetime_of_ticks(ticks); /* no branches: they could not be foreseen */
 	unsigned bucket = lifetime_bucket((by_position & -is_short) | (by_ticks & ~-is_short));
 

@@ -46,7 +46,7 @@ static inline unsigned lifetime_bucket(uint64_t age_ns)
 static inline uint64_t lifetime_of_ticks(uint32_t ticks)
 {
 	if ((int32_t)ticks < 0) /* by the clocks of two heaps, neither of which is exact */
-		return 0;
+		return TICK_NS / 2;
 	return ((uint64_t)ticks << TICK_SHIFT) + TICK_NS / 2;
 }
 

@@ -214,6 +214,7 @@ void wire_totals(struct wire_buffer *buffer, const struct view_totals *totals)
 		totals->is_exact,
 		totals->target_state,
 		totals->exit_code,
+		(double)totals->fallback_since_ns / 1e6,
 	};
 	double *out;
 

@@ -4,6 +4,7 @@
  */
 
 import { batch, signal } from '@preact/signals';
+import type { LifetimesAnswer } from './lifetimes';
 import { Palette } from './palette';
 import type { Stacks } from './stacks';
 import { Timeline } from './timeline';
@@ -50,6 +51,7 @@ export class Store {
 	readonly details = signal<BlockDetails | null>(null); /* of the selected block */
 	readonly hovered = signal<BlockDetails | null>(null);
 	readonly stacks = signal<Stacks | null>(null); /* null: not asked for yet */
+	readonly lifetimes = signal<LifetimesAnswer | null>(null); /* as stacks */
 	readonly notices = signal<ShownNotice[]>([]);
 	palette = new Palette();
 	private trails = new Map<number, number[]>();
@@ -113,6 +115,7 @@ export class Store {
 		this.contexts.value = [];
 		this.marks.value = [];
 		this.stacks.value = null;
+		this.lifetimes.value = null;
 		this.forgetMap();
 	}
 

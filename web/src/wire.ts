@@ -44,6 +44,7 @@ export const TOTALS = [
 	'is_exact',
 	'target_state',
 	'exit_code',
+	'fallback_since_ms',
 ] as const;
 export const ARENA_COLUMNS = [
 	'id',

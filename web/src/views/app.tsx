@@ -2,11 +2,13 @@
 
 import { choices, store } from '../app';
 import { ArenasPage } from './arenas';
+import { Banner } from './banner';
 import { BlockPanel } from './block';
 import { announcement } from './commands';
 import { ContextBar, ContextsPage, ContextTable } from './contexts';
 import { Findings } from './findings';
 import { Help } from './help';
+import { LifetimesPage } from './lifetimes';
 import { MapView } from './map';
 import { Notices } from './notices';
 import { StacksPage } from './stacks';
@@ -49,6 +51,12 @@ function Page() {
 					<StacksPage />
 				</main>
 			);
+		case 'lifetimes':
+			return (
+				<main class="main wide">
+					<LifetimesPage />
+				</main>
+			);
 	}
 }
 
@@ -57,6 +65,7 @@ export function App() {
 	return (
 		<div class={isFrozen ? 'app is-frozen' : 'app'}>
 			<Top />
+			<Banner />
 			<Findings />
 			<Page />
 			<TimelineView />

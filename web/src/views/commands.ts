@@ -73,6 +73,7 @@ const ACTIONS: Record<Command, () => void> = {
 	'view-2': () => (choices.view.value = VIEWS[1]),
 	'view-3': () => (choices.view.value = VIEWS[2]),
 	'view-4': () => (choices.view.value = VIEWS[3]),
+	'view-5': () => (choices.view.value = VIEWS[4]),
 	closer: () => zoomByKey('closer'),
 	farther: () => zoomByKey('farther'),
 	up: () => pan(-0.5),

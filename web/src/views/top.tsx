@@ -10,6 +10,7 @@ const TITLES: Record<View, string> = {
 	contexts: 'Contexts',
 	arenas: 'Arenas',
 	stacks: 'Stacks',
+	lifetimes: 'Lifetimes',
 };
 
 function TargetPill() {
@@ -60,6 +61,13 @@ function trust(): Trust {
 				title: 'The target became another program. This is its heap just before.',
 			};
 	}
+	if (totals.fallback_since_ms)
+		return {
+			tone: 'warn',
+			mark: '◐',
+			text: 'sampled',
+			title: 'The target makes events faster than they can be followed.',
+		};
 	if (mode !== 'exact')
 		return {
 			tone: 'warn',
@@ -96,7 +104,7 @@ function TrustPills() {
 			{lost > 0 && (
 				<div
 					class="pill warn"
-					title="The ring was full: these events never arrived. The picture was read anew since.">
+					title="These events never arrived: the ring was full, or they were not followed. The picture was read anew since.">
 					{format.compact(lost)} lost
 				</div>
 			)}
