@@ -4,7 +4,7 @@
  */
 
 import { computed, effect, signal } from '@preact/signals';
-import { Choices } from './choices';
+import { Choices, VIEWS } from './choices';
 import {
 	clamp,
 	createLayout,
@@ -18,7 +18,7 @@ import {
 import { Socket } from './socket';
 import { readStacks } from './stacks';
 import { Store } from './store';
-import type { Arena } from './wire';
+import type { Arena, EventsChoice } from './wire';
 
 const MAP_REQUEST_EVERY_MS = 30;
 const SELECTION_REFRESH_MS = 1000;
@@ -108,7 +108,23 @@ export const layout = computed<Layout>(() => {
 	return clamp(withScale({ ...blank, first: spot.first }, spot.scale), endPlace.value);
 });
 
+/* ---------------------------------------------------------------- views */
+
+const isInEventsMode = computed(() => store.hello.value?.mode === 'events');
+/* Whoever asked for events sees them first, unless the URL says otherwise. */
+const wasViewChosen = location.hash !== '';
+effect(() => {
+	if (isInEventsMode.value && !wasViewChosen) choices.view.value = 'events';
+});
+export const offeredViews = computed(() =>
+	VIEWS.filter((view) => view !== 'events' || isInEventsMode.value),
+);
+
 /* ---------------------------------------------------------------- requests */
+
+export function chooseEvents(choice: EventsChoice): void {
+	socket.send({ type: 'events', ...choice });
+}
 
 let request = 0;
 let mapTimer: ReturnType<typeof setTimeout> | null = null;

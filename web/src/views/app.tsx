@@ -5,6 +5,7 @@ import { ArenasPage } from './arenas';
 import { BlockPanel } from './block';
 import { announcement } from './commands';
 import { ContextBar, ContextsPage, ContextTable } from './contexts';
+import { EventsPage } from './events';
 import { Findings } from './findings';
 import { Help } from './help';
 import { MapView } from './map';
@@ -47,6 +48,12 @@ function Page() {
 			return (
 				<main class="main wide">
 					<StacksPage />
+				</main>
+			);
+		case 'events':
+			return (
+				<main class="main">
+					<EventsPage />
 				</main>
 			);
 	}
