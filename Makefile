@@ -36,12 +36,13 @@ USER_COLLECT_SRC := user/collect/target.c user/collect/elf_notes.c user/collect/
                     user/collect/stack_table.c user/collect/stacks.c
 USER_MODEL_SRC   := user/model/cell_pool.c user/model/totals.c user/model/block_table.c user/model/block_table_check.c user/model/walked.c \
                     user/model/lifetimes.c user/model/seq_times.c user/model/pending.c user/model/event_queue.c user/model/apply.c \
-                    user/model/replica.c user/model/compare.c user/model/timeline.c user/model/heap_map.c user/model/view.c
-USER_EXPORT_SRC  := user/export/json.c user/export/lifetimes.c user/export/blocks.c user/export/metrics.c user/export/stacks.c
+                    user/model/replica.c user/model/compare.c user/model/timeline.c user/model/heap_map.c user/model/view.c \
+                    user/model/events.c
+USER_EXPORT_SRC  := user/export/json.c user/export/events.c user/export/lifetimes.c user/export/blocks.c user/export/metrics.c user/export/stacks.c
 USER_SERVE_SRC   := user/serve/server.c user/serve/publisher.c user/serve/wire.c user/serve/access.c user/serve/channel.c user/serve/sandbox.c \
                     user/serve/web/web.c user/serve/web/http.c user/serve/web/socket.c user/serve/web/request.c user/serve/web/assets.c
 USER_COMMAND_SRC := user/commands/options.c user/commands/live.c user/commands/run.c user/commands/launch.c user/commands/carrier.c user/commands/snapshot.c user/commands/verify.c user/commands/list.c user/commands/doctor.c
-USER_SESSION_SRC := user/session.c user/follow.c user/baseline.c user/pace.c user/fallback.c user/verify.c user/picture.c user/session_stacks.c
+USER_SESSION_SRC := user/session.c user/session_events.c user/follow.c user/baseline.c user/pace.c user/fallback.c user/verify.c user/picture.c user/session_stacks.c
 USER_SRC := user/main.c $(USER_SESSION_SRC) $(USER_COLLECT_SRC) $(USER_MODEL_SRC) $(USER_EXPORT_SRC) $(USER_SERVE_SRC) $(USER_COMMAND_SRC)
 
 # A build of its own with wide races and rules that can be left out: make B=build/chaos CHAOS=1 (lib/chaos.h).
@@ -262,11 +263,11 @@ $(B)/tests/attach_target_static: TARGET_LINK = -static $(B)/libmmviz.a
 $(B)/tests/attach_target_static_pie: TARGET_LINK = -static-pie -fPIE $(B)/libmmviz.a
 $(B)/tests/attach_target_stripped: TARGET_LINK = -pie -fPIE -s $(B)/libmmviz.a
 
-COLLECT_TESTS := $(addprefix $(B)/tests/test_,elf_notes safe_text registry_reader attach)
+COLLECT_TESTS := $(addprefix $(B)/tests/test_,elf_notes safe_text registry_reader attach attach_events)
 COLLECT_OBJ := $(addprefix $(B)/user/collect/,target.o elf_notes.o mapped_file.o probe_file.o maps.o safe_text.o attach.o uprobe_multi.o link_keeper.o registry_reader.o)
 $(COLLECT_TESTS): $(B)/tests/%: tests/%.c tests/child.c $(COLLECT_OBJ) | $(ATTACH_TARGETS)
 	@mkdir -p $(@D)
-	$(call say,CC,$<)$(CC) $(USER_CFLAGS) $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $< tests/child.c $(COLLECT_OBJ) -lcmocka -lbpf -lelf -lz
+	$(call say,CC,$<)$(CC) $(USER_CFLAGS) $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $< tests/child.c $(COLLECT_OBJ) -lcmocka -lbpf -lelf -lz -lm
 
 # Stacks and symbols: programs whose callers are hard to find, and what gdb says about them.
 STACKS := $(B)/tests/stacks
@@ -330,9 +331,12 @@ test-collect: $(COLLECT_TESTS) $(B)/mmviz-bpf ## test how a process is found, re
 
 # ---------------------------------------------------------------- tests of user/model
 MODEL_SRC   := $(filter-out user/model/view.c user/model/heap_map.c user/model/timeline.c,$(USER_MODEL_SRC))
-MODEL_TESTS := $(addprefix $(B)/tests/test_,block_table view replica replica_rules lifetimes pace)
+MODEL_TESTS := $(addprefix $(B)/tests/test_,block_table view replica replica_rules lifetimes pace events)
 MODEL_BUILD = $(call say,CC,$<)$(CC) $(USER_CFLAGS) -Itests $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o,$^) -lcmocka -lm
 $(B)/tests/test_block_table: tests/test_block_table.c $(MODEL_SRC:%.c=$(B)/%.o)
+	@mkdir -p $(@D)
+	$(MODEL_BUILD)
+$(B)/tests/test_events: tests/test_events.c $(B)/user/model/events.o
 	@mkdir -p $(@D)
 	$(MODEL_BUILD)
 $(B)/tests/test_view: tests/test_view.c $(USER_MODEL_SRC:%.c=$(B)/%.o)
