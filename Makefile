@@ -6,6 +6,7 @@ CLANG     ?= clang
 BPFTOOL   ?= $(firstword $(wildcard /usr/sbin/bpftool /sbin/bpftool) bpftool)
 NPM       ?= npm
 OBJCOPY   ?= objcopy
+PROTOC    ?= protoc-c
 PKGCONFIG ?= pkg-config
 PREFIX    ?= /usr/local
 DESTDIR   ?=
@@ -38,10 +39,10 @@ USER_MODEL_SRC   := user/model/cell_pool.c user/model/totals.c user/model/block_
                     user/model/lifetimes.c user/model/seq_times.c user/model/pending.c user/model/event_queue.c user/model/apply.c \
                     user/model/replica.c user/model/compare.c user/model/timeline.c user/model/heap_map.c user/model/view.c \
                     user/model/events.c
-USER_EXPORT_SRC  := user/export/json.c user/export/events.c user/export/lifetimes.c user/export/blocks.c user/export/metrics.c user/export/stacks.c
+USER_EXPORT_SRC  := user/export/json.c user/export/events.c user/export/lifetimes.c user/export/blocks.c user/export/metrics.c user/export/stacks.c user/export/folded.c user/export/pprof.c
 USER_SERVE_SRC   := user/serve/server.c user/serve/publisher.c user/serve/wire.c user/serve/access.c user/serve/channel.c user/serve/sandbox.c \
                     user/serve/web/web.c user/serve/web/http.c user/serve/web/socket.c user/serve/web/request.c user/serve/web/assets.c
-USER_COMMAND_SRC := user/commands/options.c user/commands/live.c user/commands/run.c user/commands/launch.c user/commands/carrier.c user/commands/snapshot.c user/commands/verify.c user/commands/list.c user/commands/doctor.c
+USER_COMMAND_SRC := user/commands/options.c user/commands/live.c user/commands/run.c user/commands/launch.c user/commands/carrier.c user/commands/snapshot.c user/commands/report.c user/commands/verify.c user/commands/list.c user/commands/doctor.c
 USER_SESSION_SRC := user/session.c user/session_events.c user/follow.c user/baseline.c user/pace.c user/fallback.c user/verify.c user/picture.c user/session_stacks.c
 USER_SRC := user/main.c $(USER_SESSION_SRC) $(USER_COLLECT_SRC) $(USER_MODEL_SRC) $(USER_EXPORT_SRC) $(USER_SERVE_SRC) $(USER_COMMAND_SRC)
 
@@ -86,19 +87,26 @@ $(B)/gen/mmviz.skel.h: $(B)/gen/mmviz.bpf.o
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name mmviz_bpf > $@
 
 # ---------------------------------------------------------------- collector
-USER_LIBS = -lbpf -ldw -lelf -liberty -lz -lwebsockets -ljansson -lseccomp -lcap -lm
+USER_LIBS = -lbpf -ldw -lelf -liberty -lz -lwebsockets -ljansson -lprotobuf-c -lseccomp -lcap -lm
 $(USER_OBJ): $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(USER_CFLAGS) $(CFLAGS) -c -o $@ $<
 $(B)/user/collect/attach.o: $(B)/gen/mmviz.skel.h
 $(B)/user/commands/launch.o: USER_CFLAGS += -DMMVIZ_LIBDIR='"$(LIBDIR)"'
+# pprof's format; its code is made, not ours: no warnings are asked for.
+$(B)/gen/pprof.pb-c.c: user/export/pprof.proto
+	@mkdir -p $(@D)
+	$(call say,PROTO,$<)$(PROTOC) --proto_path=$(<D) --c_out=$(@D) $<
+$(B)/gen/pprof.pb-c.o: $(B)/gen/pprof.pb-c.c
+	$(call say,CC,$<)$(CC) -O2 -g -I$(@D) -c -o $@ $<
+$(B)/user/export/pprof.o: $(B)/gen/pprof.pb-c.c
 # The dashboard's files, in the binary.
 $(B)/gen/assets_table.S: user/serve/web/embed.sh $(B)/web/dist/index.html
 	@mkdir -p $(@D)
 	$(call say,EMBED,$@)sh $< $(B)/web/dist $@
 $(B)/gen/assets_table.o: $(B)/gen/assets_table.S
 	$(call say,AS,$<)$(CC) -c -o $@ $<
-$(B)/mmviz-bpf: $(USER_OBJ) $(B)/gen/assets_table.o
+$(B)/mmviz-bpf: $(USER_OBJ) $(B)/gen/assets_table.o $(B)/gen/pprof.pb-c.o
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ $(USER_LIBS)
 
 # ---------------------------------------------------------------- simulators and benchmarks
@@ -207,8 +215,9 @@ E2E_NEEDS = $(STACK_TARGETS) $(B)/mmviz-bpf $(B)/server_sim $(B)/lua_arena $(B)/
 .PHONY: test-e2e soak
 test-e2e: $(E2E_NEEDS) ## test the collector on real traffic: replica and walk equal, kills, lost events (root)
 	$(Q)BUILD=$(B) tests/e2e/run.sh
-soak: $(E2E_NEEDS) chaos $(B)/tests/test_stress ## the long form of test-e2e and of the stress, twenty minutes (SOAK_SECONDS=60: shorter)
+soak: $(E2E_NEEDS) chaos $(B)/tests/test_stress $(B)/tests/test_session_stacks ## the long form of test-e2e and of the stress, twenty minutes (SOAK_SECONDS=60: shorter)
 	$(Q)LONG=1 $(B)/tests/test_stress
+	$(Q)LONG=1 $(B)/tests/test_session_stacks
 	$(Q)BUILD=$(B) LONG=1 tests/e2e/run.sh
 
 deps: ## install what is missing (Debian, Ubuntu, Fedora; named elsewhere)
@@ -239,10 +248,10 @@ $(B)/tests/test_access: tests/test_access.c $(B)/user/serve/access.o
 $(B)/tests/test_channel: tests/test_channel.c $(B)/user/serve/channel.o
 $(B)/tests/test_request: tests/test_request.c $(B)/user/serve/web/request.o
 $(B)/tests/test_sandbox: tests/test_sandbox.c $(B)/user/serve/sandbox.o
-$(B)/tests/test_export: tests/test_export.c $(B)/user/export/json.o $(B)/user/export/metrics.o
+$(B)/tests/test_export: tests/test_export.c $(B)/user/export/json.o $(B)/user/export/metrics.o $(B)/user/export/stacks.o $(B)/user/export/folded.o $(B)/user/export/pprof.o $(B)/gen/pprof.pb-c.o
 $(SERVE_TESTS):
 	@mkdir -p $(@D)
-	$(call say,CC,$<)$(CC) $(USER_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) -lcmocka -ljansson -lseccomp -lcap
+	$(call say,CC,$<)$(CC) $(USER_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) -lcmocka -ljansson -lprotobuf-c -lz -lm -lseccomp -lcap
 .PHONY: test-serve
 test-serve: $(SERVE_TESTS) $(B)/mmviz-bpf $(B)/server_sim ## test the web server: its parts, then the process against server_sim (root)
 	$(Q)for test in $(SERVE_TESTS); do $$test || exit 1; done
@@ -356,11 +365,14 @@ $(B)/tests/test_replica_rules: tests/test_replica.c tests/heap_sim.c $(MODEL_SRC
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(USER_CFLAGS) -Itests -DMMVIZ_CHAOS $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $(filter %.c,$^) -lcmocka -lm
 # A target and its collector in one program (root).
-MODEL_TESTS += $(B)/tests/test_session $(B)/tests/test_times
+MODEL_TESTS += $(B)/tests/test_session $(B)/tests/test_session_stacks $(B)/tests/test_times
 SESSION_OBJ := $(patsubst %.c,$(B)/%.o,$(USER_SESSION_SRC) $(USER_COLLECT_SRC) $(USER_MODEL_SRC))
 $(B)/tests/test_session: tests/test_session.c tests/ops.c $(SESSION_OBJ) $(B)/libmmviz.a
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(USER_CFLAGS) -Itests -D_GNU_SOURCE $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) -lcmocka $(USER_LIBS) -pthread
+$(B)/tests/test_session_stacks: tests/test_session_stacks.c tests/child.c $(SESSION_OBJ) | $(STACK_TARGETS)
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(USER_CFLAGS) -Itests $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o,$^) -lcmocka $(USER_LIBS) -pthread
 $(B)/tests/test_times: tests/test_times.c $(SESSION_OBJ) $(B)/libmmviz.a
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(USER_CFLAGS) -Itests -D_GNU_SOURCE $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) -lcmocka $(USER_LIBS) -pthread

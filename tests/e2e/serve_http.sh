@@ -52,7 +52,7 @@ echo "  the token opens, nothing else does"
 expect 200 /healthz
 expect 401 /
 [ "$(header www-authenticate)" = 'Bearer realm="mmviz"' ] || fail "401 without www-authenticate"
-for path in /app.js /metrics /api/v1/summary /api/v1/snapshot /ws /nothing "/?token=" "/?token=${token%?}" "/?token=${token}0"; do
+for path in /app.js /metrics /api/v1/summary /api/v1/snapshot /api/v1/stacks /debug/pprof/heap /ws /nothing "/?token=" "/?token=${token%?}" "/?token=${token}0"; do
 	expect 401 "$path"
 done
 expect 401 / -H "Authorization: Bearer ${token%?}x"
@@ -130,7 +130,7 @@ seq 40 | xargs -P 20 -I{} curl -sS -m 10 -o /dev/null -w '%{http_code}\n' -H "$b
 [ "$(sort "$scratch/codes" | uniq -c | tr -s ' ')" = " 40 200" ] || fail "40 summaries: $(sort "$scratch/codes" | uniq -c)"
 
 echo "  neither process keeps what it does not need"
-web=$(pgrep -P "$collector")
+web=$(pgrep -P "$collector" | head -1) # the oldest: it is started before the attach
 for pid in "$collector" "$web"; do
 	[ "$(awk '/^Uid/ { print $2 $3 $4 }' "/proc/$pid/status")" = 655346553465534 ] || fail "process $pid is not nobody"
 	[ "$(awk '/^CapEff/ { print $2 }' "/proc/$pid/status")" = 0000000000000000 ] || fail "process $pid has capabilities"

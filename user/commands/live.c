@@ -24,6 +24,7 @@
 #include "export/json.h"
 #include "export/lifetimes.h"
 #include "export/metrics.h"
+#include "export/pprof.h"
 #include "export/stacks.h"
 #include "serve/sandbox.h"
 #include "serve/server.h"
@@ -33,8 +34,9 @@
 #define NS_PER_MS	 UINT64_C(1000000)
 #define VERIFY_FIRST_NS	 (2 * NS_PER_SECOND)
 #define VERIFY_PERIOD_NS (60 * NS_PER_SECOND)
-#define VERIFY_SHARE	 200 /* checking takes at most this part of the time */
-#define STACKS_SHOWN_MAX 500
+#define VERIFY_SHARE	 200  /* checking takes at most this part of the time */
+#define STACKS_SHOWN_MAX 500  /* in a document that is asked for again and again */
+#define STACKS_TOLD_MAX	 5000 /* in a profile */
 
 struct live {
 	struct options options;
@@ -208,6 +210,28 @@ static int render_stacks(void *context, char **text, size_t *bytes)
 	return json != NULL ? render_json(json, text, bytes) : -ENOMEM;
 }
 
+static int render_pprof(const struct live *live, enum pprof_shown shown, char **out, size_t *bytes)
+{
+	struct stack_view view = {.sample_bytes = live->options.sample_bytes};
+	int error = session_stacks(live->session, STACKS_TOLD_MAX, &view);
+
+	if (error != 0 && error != -EOPNOTSUPP) /* off: a profile without samples */
+		return error;
+	error = export_pprof(&view, shown, out, bytes);
+	session_stacks_free(&view);
+	return error;
+}
+
+static int render_pprof_heap(void *context, char **out, size_t *bytes)
+{
+	return render_pprof(context, PPROF_LIVE, out, bytes);
+}
+
+static int render_pprof_allocs(void *context, char **out, size_t *bytes)
+{
+	return render_pprof(context, PPROF_ALLOCATED, out, bytes);
+}
+
 static int set_sample_bytes(void *context, uint64_t mean_bytes)
 {
 	const struct live *live = context;
@@ -223,6 +247,8 @@ static const struct server_document documents[] = {
 	{"/api/v1/events.ndjson", "application/x-ndjson", render_events_lines},
 	{"/api/v1/lifetimes", "application/json", render_lifetimes},
 	{"/api/v1/stacks", "application/json", render_stacks},
+	{"/debug/pprof/heap", "application/octet-stream", render_pprof_heap},
+	{"/debug/pprof/allocs", "application/octet-stream", render_pprof_allocs},
 };
 
 /* ------------------------------------------------------------------ what the user reads */
