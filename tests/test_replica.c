@@ -447,6 +447,29 @@ static void losses_are_counted_and_heal(void **state)
 		  CHECKED_ROUNDS);
 }
 
+/* Made after the attach, seen for the first time when lost events had to heal. */
+static void a_heap_that_a_later_baseline_finds_is_counted_from_its_first_event(void **state)
+{
+	const struct replica_cut cuts[] = {{.s1 = 100, .s2 = 100}, {.s1 = 70, .s2 = 70}};
+	struct collector collector;
+	struct heap_sim sim;
+
+	(void)state;
+	start(&collector, &sim, random_seed());
+	for (uint32_t heaps = 1; heaps <= 2; heaps++) {
+		assert_int_equal(replica_baseline_begin(&collector.replica, collector.arena, cuts,
+							heaps, 0, ATTACH_NS),
+				 0);
+		replica_baseline_end(collector.arena, 0);
+		replica_settle(collector.arena, 0);
+	}
+	replica_declare_lost(collector.arena, 1, 101);
+	replica_declare_lost(collector.arena, 2, 75);
+	assert_int_equal(collector.arena->seen + collector.arena->lost, 1 + 75);
+	replica_fini(&collector.replica);
+	heap_sim_fini(&sim);
+}
+
 /* ------------------------------------------------------------------ a hostile target */
 
 /* Half of them likely: kinds that exist, places inside of the arena. */
@@ -553,6 +576,8 @@ int main(void)
 		cmocka_unit_test(follow_resets),
 		cmocka_unit_test(verify_while_running),
 		cmocka_unit_test(losses_are_counted_and_heal),
+		cmocka_unit_test(
+			a_heap_that_a_later_baseline_finds_is_counted_from_its_first_event),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "session_events.h"
 #include "session_state.h"
 
 #define SLOW_FACTS_NS	 100000000ull /* how often memory sizes are read */
@@ -91,6 +92,7 @@ static void move_view(struct session *session)
 	now->target_state = target_state(session);
 	now->exit_code = session->exit_code;
 	read_slow_facts(session, now);
+	session_events_tick(session);
 	replica_keep_time(&session->replica, now->monotonic_ns);
 	view_tick(&session->view);
 }
@@ -157,13 +159,17 @@ static int open_registry(struct session *session)
 
 static int open_target(struct session *session, const struct session_options *options)
 {
-	struct attach_callbacks callbacks = {
-		.context = session, .batch = session_on_batch, .end = on_end};
+	struct attach_callbacks callbacks = {.context = session,
+					     .batch = session_on_batch,
+					     .event = session_on_event,
+					     .end = on_end};
 	struct attach_options attach = options->attach;
 	struct attach_counters counters;
 	int error = target_open(options->pid, &session->target);
 
 	attach.may_unfollow = session->may_fall_back;
+	if (!error && attach.mode == ATTACH_EVENTS)
+		error = session_events_open(&options->events, &session->events, &attach.choice);
 	if (!error)
 		error = open_registry(session);
 	if (!error && options->sample_bytes > 0) {
@@ -252,6 +258,7 @@ void session_close(struct session *session)
 		return;
 	session_pace_end(session);
 	attach_close(session->attach);
+	session_events_close(session->events);
 	session_stacks_close(session);
 	registry_reader_close(session->registry);
 	target_close(session->target);

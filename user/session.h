@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "collect/attach.h"
+#include "model/events.h"
 #include "model/stack_view.h"
 #include "model/view.h"
 
@@ -20,6 +21,7 @@ struct session;
 struct session_options {
 	pid_t pid;
 	struct attach_options attach;
+	struct events_settings events; /* events mode */
 	/* Exact mode: a target that makes events faster than they can be followed is seen by walks
 	 * for a while. Otherwise the loss is counted and healed, again and again. */
 	bool may_fall_back;
@@ -67,5 +69,13 @@ int session_set_sample_bytes(struct session *session, uint64_t mean_bytes);
 /* Compare replica and fresh walk (PROTOCOL rule 13). 0 and a verdict, or -errno. Prints the first
  * differences to stderr. */
 int session_verify(struct session *session, struct session_verdict *out);
+
+/* Events mode: what was told; NULL in other modes. */
+const struct events *session_events(const struct session *session);
+const struct events_settings *session_events_settings(const struct session *session);
+/* The tag that was asked for does not exist yet. */
+bool session_events_is_waiting(const struct session *session);
+/* From now on, also without privileges. NULL, or why not: a constant text. */
+const char *session_events_choose(struct session *session, const struct events_settings *settings);
 
 #endif

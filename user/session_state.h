@@ -69,6 +69,8 @@ struct session {
 	uint32_t told_log_events; /* 0: nothing was told to the target */
 	uint64_t told_wakeup_bytes;
 
+	struct session_events *events; /* events mode; else NULL */
+
 	struct followed_arena *arenas; /* in order of id */
 	uint32_t arenas_count;
 	struct waiting_tail *tails;

@@ -36,6 +36,7 @@ static struct contender contenders[CONTENDERS_MAX] = {
 	{.name = "exact",
 	 .program = "bench/alloc_mmviz",
 	 .mode = "exact",
+	 .stacks = "off",
 	 .probe = "batch",
 	 .is_ours = true},
 	{.name = "sampled",

@@ -37,7 +37,8 @@ static struct contender contenders[CONTENDERS_MAX] = {
 	{.name = "jemalloc", .program = "bench/alloc_malloc", .library = "libjemalloc.so.2"},
 	{.name = "tcmalloc", .program = "bench/alloc_malloc", .library = "libtcmalloc.so.4"},
 	{.name = "preload", PRELOAD},
-	{.name = "exact", PRELOAD, .mode = "exact", .probe = "batch"},
+	{.name = "exact", PRELOAD, .mode = "exact", .probe = "batch", .stacks = "off"},
+	{.name = "exact-sampled", PRELOAD, .mode = "exact", .probe = "sample"},
 	{.name = "sampled", PRELOAD, .mode = "sampled", .probe = "sample"},
 	{.name = "heaptrack",
 	 .program = "bench/alloc_malloc",
@@ -63,13 +64,14 @@ static struct contender contenders[CONTENDERS_MAX] = {
 	 .tracer = "bench/tracers/gperftools.sh",
 	 .is_sampling = true},
 };
-static struct comparison comparison = {.contenders = contenders, .contenders_count = 12};
+static struct comparison comparison = {.contenders = contenders, .contenders_count = 13};
 
 /* Who sees what, and on which allocator. */
 static const struct row {
 	const char *name, *base, *text;
 } rows[] = {
 	{"exact", "preload", "mmviz, every event"},
+	{"exact-sampled", "preload", "mmviz, and some stacks"},
 	{"heaptrack", "glibc", "heaptrack"},
 	{"lttng", "glibc", "LTTng-UST"},
 	{"uftrace", "glibc", "uftrace"},

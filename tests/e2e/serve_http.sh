@@ -52,7 +52,7 @@ echo "  the token opens, nothing else does"
 expect 200 /healthz
 expect 401 /
 [ "$(header www-authenticate)" = 'Bearer realm="mmviz"' ] || fail "401 without www-authenticate"
-for path in /app.js /metrics /api/v1/summary /api/v1/snapshot /ws /nothing "/?token=" "/?token=${token%?}" "/?token=${token}0"; do
+for path in /app.js /metrics /api/v1/summary /api/v1/snapshot /api/v1/stacks /debug/pprof/heap /ws /nothing "/?token=" "/?token=${token%?}" "/?token=${token}0"; do
 	expect 401 "$path"
 done
 expect 401 / -H "Authorization: Bearer ${token%?}x"

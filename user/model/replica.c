@@ -465,7 +465,7 @@ int replica_baseline_begin(struct replica *replica, struct replica_arena *arena,
 			return -ENOMEM;
 		if (arena->is_unfollowed)
 			begin_anew(arena, heap, cuts[i].s1);
-		else if (is_new)
+		else if (is_new && arena->baselines == 0) /* later ones are followed from 0 on */
 			heap->attach_seq = heap->expected = heap->applied = cuts[i].s1;
 		replica_note_seq(arena, i + 1, cuts[i].s1, 0, now_ns);
 		heap->thread_id = cuts[i].thread_id;

@@ -4,7 +4,7 @@
  */
 
 import { computed, effect, signal } from '@preact/signals';
-import { Choices } from './choices';
+import { Choices, VIEWS } from './choices';
 import {
 	clamp,
 	createLayout,
@@ -19,7 +19,7 @@ import { readLifetimes } from './lifetimes';
 import { Socket } from './socket';
 import { readStacks } from './stacks';
 import { Store } from './store';
-import type { Arena } from './wire';
+import type { Arena, EventsChoice } from './wire';
 
 const MAP_REQUEST_EVERY_MS = 30;
 const SELECTION_REFRESH_MS = 1000;
@@ -110,7 +110,24 @@ export const layout = computed<Layout>(() => {
 	return clamp(withScale({ ...blank, first: spot.first }, spot.scale), endPlace.value);
 });
 
+/* ---------------------------------------------------------------- views */
+
+const isInEventsMode = computed(() => store.hello.value?.mode === 'events');
+/* Whoever asked for events sees them first, unless the URL says otherwise. */
+const wasViewChosen = location.hash !== '';
+effect(() => {
+	if (isInEventsMode.value && !wasViewChosen) choices.view.value = 'events';
+});
+export const offeredViews = computed(() =>
+	/* Whoever sees some events sees no lives. */
+	VIEWS.filter((view) => view !== (isInEventsMode.value ? 'lifetimes' : 'events')),
+);
+
 /* ---------------------------------------------------------------- requests */
+
+export function chooseEvents(choice: EventsChoice): void {
+	socket.send({ type: 'events', ...choice });
+}
 
 let request = 0;
 let mapTimer: ReturnType<typeof setTimeout> | null = null;

@@ -68,7 +68,10 @@ export function commandOf({ key, ctrlKey, metaKey, altKey }: Key): Command | nul
 
 /* The help sheet: keys and what they do. */
 export const SHEET: { keys: string[]; does: string }[] = [
-	{ keys: ['1', '2', '3', '4', '5'], does: 'Map, contexts, arenas, stacks, lifetimes' },
+	{
+		keys: ['1', '2', '3', '4', '5'],
+		does: 'Map, contexts, arenas, stacks, lifetimes; in their mode, events',
+	},
 	{ keys: ['W', 'S', '+', '−'], does: 'Zoom in, zoom out' },
 	{ keys: ['A', 'D'], does: 'Pan up, pan down' },
 	{ keys: ['F'], does: 'Fit the selection; again: the whole arena' },

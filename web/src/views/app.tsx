@@ -6,6 +6,7 @@ import { Banner } from './banner';
 import { BlockPanel } from './block';
 import { announcement } from './commands';
 import { ContextBar, ContextsPage, ContextTable } from './contexts';
+import { EventsPage } from './events';
 import { Findings } from './findings';
 import { Help } from './help';
 import { LifetimesPage } from './lifetimes';
@@ -55,6 +56,12 @@ function Page() {
 			return (
 				<main class="main wide">
 					<LifetimesPage />
+				</main>
+			);
+		case 'events':
+			return (
+				<main class="main">
+					<EventsPage />
 				</main>
 			);
 	}

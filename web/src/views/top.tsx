@@ -1,7 +1,7 @@
 /* The top bar: what is watched, whether it can be trusted, where one is. */
 
-import { choices, store } from '../app';
-import { VIEWS, type View } from '../choices';
+import { choices, offeredViews, store } from '../app';
+import type { View } from '../choices';
 import * as format from '../format';
 import { theme, toggleTheme } from '../theme';
 
@@ -11,6 +11,7 @@ const TITLES: Record<View, string> = {
 	arenas: 'Arenas',
 	stacks: 'Stacks',
 	lifetimes: 'Lifetimes',
+	events: 'Events',
 };
 
 function TargetPill() {
@@ -120,7 +121,7 @@ function TrustPills() {
 function Views() {
 	return (
 		<nav class="views" aria-label="Views">
-			{VIEWS.map((view, index) => (
+			{offeredViews.value.map((view, index) => (
 				<button
 					type="button"
 					key={view}
