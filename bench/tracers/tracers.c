@@ -13,6 +13,7 @@
 #include "alloc/workloads.h"
 #include "compare/contender.h"
 #include "compare/figures.h"
+#include "compare/machine.h"
 #include "compare/rounds.h"
 
 #define FRAMES	    16u /* of the stack: as deep as programs' own, for those who look at it */
@@ -267,7 +268,7 @@ static void print_dropped(void)
 
 static void report(void)
 {
-	rounds_print_machine(&comparison, stdout);
+	machine_print(comparison.command, stdout);
 	rounds_print_runs(&comparison, stdout);
 	printf("; stacks of %u frames and more\n"
 	       "figures   ns of CPU time of the program's threads for a malloc or a free: medians "
