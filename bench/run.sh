@@ -100,6 +100,8 @@ log_table() {
 echo
 log_table
 echo
+"$out/replica" | tee "$out/replica.txt"
+echo
 server_sim_table | tee "$out/server_sim.txt"
 echo
 "$out/compare_tracers" --build "$build" --runs "$tracer_runs" --seconds "$tracer_seconds" "${tracers[@]}" |

@@ -9,6 +9,7 @@
 #include <argp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "alloc/workloads.h"
 #include "compare/contender.h"
@@ -40,6 +41,7 @@ static struct contender contenders[CONTENDERS_MAX] = {
 	{.name = "preload", PRELOAD},
 	{.name = "exact", PRELOAD, .mode = "exact", .probe = "batch", .stacks = "off"},
 	{.name = "exact-sampled", PRELOAD, .mode = "exact", .probe = "sample"},
+	{.name = "exact-stacks", PRELOAD, .mode = "exact", .probe = "stack", .stacks = "all"},
 	{.name = "sampled", PRELOAD, .mode = "sampled", .probe = "sample"},
 	{.name = "heaptrack",
 	 .program = "bench/alloc_malloc",
@@ -65,7 +67,7 @@ static struct contender contenders[CONTENDERS_MAX] = {
 	 .tracer = "bench/tracers/gperftools.sh",
 	 .is_sampling = true},
 };
-static struct comparison comparison = {.contenders = contenders, .contenders_count = 13};
+static struct comparison comparison = {.contenders = contenders, .contenders_count = 14};
 
 /* Who sees what, and on which allocator. */
 static const struct row {
@@ -73,6 +75,7 @@ static const struct row {
 } rows[] = {
 	{"exact", "preload", "mmviz, every event"},
 	{"exact-sampled", "preload", "mmviz, and some stacks"},
+	{"exact-stacks", "preload", "mmviz, and every stack"},
 	{"heaptrack", "glibc", "heaptrack"},
 	{"lttng", "glibc", "LTTng-UST"},
 	{"uftrace", "glibc", "uftrace"},
@@ -247,6 +250,12 @@ static void print_ratios(void)
 	}
 }
 
+static bool is_to_see_all(const struct contender *contender)
+{
+	return !contender->is_sampling &&
+	       (!contender->mode || strcmp(contender->mode, "exact") == 0);
+}
+
 /* Of all calls of all runs: how many were left out by those who are to see each. */
 static void print_dropped(void)
 {
@@ -259,7 +268,7 @@ static void print_dropped(void)
 				traced += comparison.figures[s][i].samples[round].traced;
 				dropped += comparison.figures[s][i].samples[round].dropped;
 			}
-		if (traced + dropped > 0)
+		if (is_to_see_all(&contenders[i]) && traced + dropped > 0)
 			printf("  %-*s %.1f of %.1f millions%s\n", NAME_WIDTH - 2,
 			       contenders[i].name, traced / 1e6, (traced + dropped) / 1e6,
 			       dropped > 0 ? ": the rest was dropped" : "");
