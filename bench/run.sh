@@ -65,8 +65,8 @@ throughput() {
 	pids+=("$sim")
 	[ "$mode" = detached ] || attach "$sim" "$mode"
 	wait "$sim"
-	if [ "$mode" != detached ]; then
-		detach
+	[ "$mode" = detached ] || detach
+	if [ "$mode" = exact ]; then
 		summary=$(jq -r '"events seen \(.events_seen), lost \(.events_lost), resyncs \(.resyncs)"' \
 			"$out/summary.json")
 	fi
