@@ -39,11 +39,11 @@ USER_MODEL_SRC   := user/model/cell_pool.c user/model/totals.c user/model/block_
                     user/model/lifetimes.c user/model/seq_times.c user/model/pending.c user/model/event_queue.c user/model/apply.c \
                     user/model/replica.c user/model/compare.c user/model/timeline.c user/model/heap_map.c user/model/view.c \
                     user/model/events.c
-USER_EXPORT_SRC  := user/export/json.c user/export/events.c user/export/lifetimes.c user/export/blocks.c user/export/metrics.c user/export/stacks.c user/export/folded.c user/export/pprof.c
+USER_EXPORT_SRC  := user/export/json.c user/export/events.c user/export/lifetimes.c user/export/blocks.c user/export/metrics.c user/export/stacks.c user/export/exact_stacks.c user/export/folded.c user/export/pprof.c
 USER_SERVE_SRC   := user/serve/server.c user/serve/publisher.c user/serve/wire.c user/serve/access.c user/serve/channel.c user/serve/sandbox.c \
                     user/serve/web/web.c user/serve/web/http.c user/serve/web/socket.c user/serve/web/request.c user/serve/web/assets.c
 USER_COMMAND_SRC := user/commands/options.c user/commands/live.c user/commands/run.c user/commands/launch.c user/commands/carrier.c user/commands/snapshot.c user/commands/report.c user/commands/verify.c user/commands/list.c user/commands/doctor.c
-USER_SESSION_SRC := user/session.c user/session_events.c user/follow.c user/baseline.c user/pace.c user/fallback.c user/verify.c user/picture.c user/session_stacks.c
+USER_SESSION_SRC := user/exact_stacks.c user/session.c user/session_events.c user/follow.c user/baseline.c user/pace.c user/fallback.c user/verify.c user/picture.c user/session_stacks.c
 USER_SRC := user/main.c $(USER_SESSION_SRC) $(USER_COLLECT_SRC) $(USER_MODEL_SRC) $(USER_EXPORT_SRC) $(USER_SERVE_SRC) $(USER_COMMAND_SRC)
 
 # A build of its own with wide races and rules that can be left out: make B=build/chaos CHAOS=1 (lib/chaos.h).

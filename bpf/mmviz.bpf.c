@@ -6,6 +6,7 @@
  *	probes alloc, free        a chosen block; its end               -> RING_EVENT
  *	probes sample(_free)      one sampled block; registers, stack   -> RING_SAMPLE(_FREE)
  *	probe arena               reset, destroyed                      -> RING_ARENA_EMPTY
+ *	probe stack               a new call stack                      -> nothing
  *	the target exits, execs   what is left in its logs              -> RING_TAIL..., RING_END
  *
  * Each program filters, reserves, fills, submits; what cannot be reserved or read is counted. The
@@ -397,6 +398,13 @@ int on_arena(struct pt_regs *ctx)
 	head_fill(&record->head, RING_ARENA_EMPTY);
 	record->arena_id = PT_REGS_PARM1(ctx);
 	bpf_ringbuf_submit(record, wakeup_flags());
+	return 0;
+}
+
+/* Its semaphore is what the target is told by; which stacks there are is read from its registry. */
+SEC("uprobe")
+int on_stack(struct pt_regs *ctx)
+{
 	return 0;
 }
 

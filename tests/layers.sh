@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 libc='<[a-z0-9_]+\.h>|<(sys|linux|asm|arpa|net|netinet)/[a-z0-9_]+\.h>'
 libraries='<(bpf|elfutils|libiberty)/|<(libelf|gelf|elf|dwarf|zlib|jansson|libwebsockets|seccomp)\.h>|<sys/capability\.h>'
 abi='<mmviz/abi\.h>'
-views='"model/(view|view_state|events|stack_view)\.h"'
+views='"model/(view|view_state|events|stack_view|exact_view)\.h"'
 
 # files | may | never | what is planted
 rules=(

@@ -230,6 +230,11 @@ static const char *describe_context(void *context, uint32_t id, uint32_t *kind)
 	return meaning->text;
 }
 
+static uint32_t base_of_context(void *context, uint32_t id)
+{
+	return registry_reader_base(context, id);
+}
+
 static uint64_t clock_ns(clockid_t clock)
 {
 	struct timespec now;
@@ -241,7 +246,8 @@ static uint64_t clock_ns(clockid_t clock)
 static void open_view(struct picture *picture)
 {
 	picture->view.replica = &picture->replica;
-	picture->view.names = (struct view_names){picture->registry, describe_context};
+	picture->view.names =
+		(struct view_names){picture->registry, describe_context, base_of_context};
 	picture->view.now = (struct view_now){
 		.monotonic_ns = picture->replica.attach_ns,
 		.realtime_ns = clock_ns(CLOCK_REALTIME),

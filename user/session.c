@@ -112,6 +112,11 @@ static const char *describe_context(void *context, uint32_t id, uint32_t *kind)
 	return meaning->text;
 }
 
+static uint32_t base_of_context(void *context, uint32_t id)
+{
+	return registry_reader_base(context, id);
+}
+
 /* ------------------------------------------------------------------ open and close */
 
 static void on_end(void *context, enum attach_end how, int exit_code)
@@ -245,7 +250,8 @@ int session_open(const struct session_options *options, struct session **out)
 		return error;
 	}
 	session->view.replica = &session->replica;
-	session->view.names = (struct view_names){session->registry, describe_context};
+	session->view.names =
+		(struct view_names){session->registry, describe_context, base_of_context};
 	move_view(session);
 	session->attach_duration_ns = session_clock_ns() - begun_ns;
 	*out = session;

@@ -13,6 +13,7 @@
 
 #include "collect/attach.h"
 #include "model/events.h"
+#include "model/exact_view.h"
 #include "model/stack_view.h"
 #include "model/view.h"
 
@@ -65,6 +66,10 @@ void session_stacks_free(struct stack_view *view);
 void session_stacks_finish(struct session *session);
 /* Sample more or less from now on. -EOPNOTSUPP: off; -EINVAL; -ESRCH the target has ended. */
 int session_set_sample_bytes(struct session *session, uint64_t mean_bytes);
+
+/* Live blocks by call stack, exactly (--stacks all, now or at an earlier attach): as session_stacks. */
+int session_exact_stacks(struct session *session, uint32_t max, struct exact_view *out);
+void session_exact_stacks_free(struct exact_view *view);
 
 /* Compare replica and fresh walk (PROTOCOL rule 13). 0 and a verdict, or -errno. Prints the first
  * differences to stderr. */

@@ -17,9 +17,11 @@
 
 #include <mmviz/abi.h>
 
+#include "exact_stacks.h"
 #include "session_state.h"
 
 #define MEAN_DEFAULT_BYTES (512u << 10) /* as in abi.h */
+#define CONTEXTS_EACH_TICK 512		/* whose code is handed over to be named */
 #define CONTROL_OFFSET	   offsetof(struct mmviz_registry, control_sample_bytes)
 
 static int refuse(const struct session *session, const char *what, int error)
@@ -78,9 +80,25 @@ int session_stacks_run(struct session *session)
 {
 	struct session_stacks *own = &session->stacks;
 
-	if (own->stacks == NULL || stacks_is_started(own->stacks))
+	if (own->stacks == NULL)
 		return 0;
-	return stacks_start(own->stacks);
+	own->wanted_contexts = exact_stacks_want(
+		&(struct exact_source){&session->view, session->registry, own->stacks},
+		own->wanted_contexts, CONTEXTS_EACH_TICK);
+	return stacks_is_started(own->stacks) ? 0 : stacks_start(own->stacks);
+}
+
+int session_exact_stacks(struct session *session, uint32_t max, struct exact_view *out)
+{
+	const struct exact_source source = {&session->view, session->registry,
+					    session->stacks.stacks};
+
+	return source.stacks != NULL ? exact_stacks_take(&source, max, out) : -EOPNOTSUPP;
+}
+
+void session_exact_stacks_free(struct exact_view *view)
+{
+	exact_stacks_free(view);
 }
 
 /* What lay in the ring when the mean was changed has the mean from before. */

@@ -48,6 +48,7 @@ struct session_stacks {
 	uint64_t mean_bytes, mean_before_bytes; /* between samples; before changed_ns */
 	uint64_t since_ns, changed_ns;		/* CLOCK_MONOTONIC */
 	uint64_t found_control;			/* what the target had */
+	uint32_t wanted_contexts;		/* the names of those below were asked for */
 };
 
 struct session {

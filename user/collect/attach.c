@@ -51,10 +51,11 @@ enum probe_index {
 	PROBE_FREE,
 	PROBE_ALLOC,
 	PROBE_BATCH,
+	PROBE_STACK,
 	PROBES
 };
-static const char *const probe_names[PROBES] = {"arena", "sample_free", "sample",
-						"free",	 "alloc",	"batch"};
+static const char *const probe_names[PROBES] = {"arena", "sample_free", "sample", "free",
+						"alloc", "batch",	"stack"};
 
 struct attach {
 	struct mmviz_bpf *skeleton;
@@ -71,11 +72,16 @@ struct attach {
 	const volatile uint64_t *consumer_position, *producer_position;
 };
 
-static bool mode_has_probe(enum attach_mode mode, enum probe_index probe, bool wants_samples)
+static bool has_probe(const struct attach_options *options, enum probe_index probe,
+		      bool wants_samples)
 {
+	enum attach_mode mode = options->mode;
+
 	switch (probe) {
 	case PROBE_BATCH:
 		return mode == ATTACH_EXACT;
+	case PROBE_STACK:
+		return options->all_stacks && mode != ATTACH_EVENTS; /* which choose by tag */
 	case PROBE_ALLOC:
 	case PROBE_FREE:
 		return mode == ATTACH_EVENTS;
@@ -92,6 +98,7 @@ static void programs_by_probe(const struct mmviz_bpf *skeleton, struct bpf_progr
 	out[PROBE_FREE] = skeleton->progs.on_free;
 	out[PROBE_ALLOC] = skeleton->progs.on_alloc;
 	out[PROBE_BATCH] = skeleton->progs.on_batch;
+	out[PROBE_STACK] = skeleton->progs.on_stack;
 }
 
 /* ------------------------------------------------------------------ errors */
@@ -186,8 +193,8 @@ static int configure(struct attach *attach, const struct target *target,
 	skeleton->rodata->copies_stacks = attach->callbacks.sample != NULL;
 	programs_by_probe(skeleton, programs);
 	for (int i = 0; i < PROBES; i++) {
-		bpf_program__set_autoload(
-			programs[i], mode_has_probe(options->mode, i, attach->callbacks.sample));
+		bpf_program__set_autoload(programs[i],
+					  has_probe(options, i, attach->callbacks.sample));
 		if (uses_multi)
 			bpf_program__set_expected_attach_type(
 				programs[i], (enum bpf_attach_type)UPROBE_MULTI_ATTACH_TYPE);

@@ -92,6 +92,7 @@ struct attach_options {
 	enum attach_mode mode;
 	uint32_t ring_bytes;	     /* power of two; 0: 64 MiB */
 	struct attach_choice choice; /* events mode; sample 0: everything */
+	bool all_stacks;	     /* but in events mode: new blocks name their call stack */
 	bool may_unfollow;	     /* exact mode: attach_follow will be asked for */
 	bool force_perf;	     /* tests: use the perf-event path */
 	bool is_verbose;	     /* show what libbpf and the verifier say */

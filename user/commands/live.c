@@ -21,6 +21,7 @@
 
 #include "commands/commands.h"
 #include "export/events.h"
+#include "export/exact_stacks.h"
 #include "export/json.h"
 #include "export/lifetimes.h"
 #include "export/metrics.h"
@@ -232,6 +233,22 @@ static int render_pprof_allocs(void *context, char **out, size_t *bytes)
 	return render_pprof(context, PPROF_ALLOCATED, out, bytes);
 }
 
+static int render_exact_stacks(void *context, char **text, size_t *bytes)
+{
+	const struct live *live = context;
+	struct exact_view view;
+	json_t *json;
+	int error = session_exact_stacks(live->session, STACKS_SHOWN_MAX, &view);
+
+	if (error == -EOPNOTSUPP)
+		return render_json(export_json_stacks_off(live->options.pid), text, bytes);
+	if (error != 0)
+		return error;
+	json = export_json_exact_stacks(&view, live->options.pid);
+	session_exact_stacks_free(&view);
+	return json != NULL ? render_json(json, text, bytes) : -ENOMEM;
+}
+
 static int set_sample_bytes(void *context, uint64_t mean_bytes)
 {
 	const struct live *live = context;
@@ -247,6 +264,7 @@ static const struct server_document documents[] = {
 	{"/api/v1/events.ndjson", "application/x-ndjson", render_events_lines},
 	{"/api/v1/lifetimes", "application/json", render_lifetimes},
 	{"/api/v1/stacks", "application/json", render_stacks},
+	{"/api/v1/stacks?kind=exact", "application/json", render_exact_stacks},
 	{"/debug/pprof/heap", "application/octet-stream", render_pprof_heap},
 	{"/debug/pprof/allocs", "application/octet-stream", render_pprof_allocs},
 };

@@ -30,7 +30,7 @@ static json_t *json_text(const char *text)
 	return string != NULL ? string : json_string("?");
 }
 
-static json_t *json_frame(const struct stack_view_frame *frame)
+json_t *export_json_frame(const struct stack_view_frame *frame)
 {
 	return json_pack("{s:o, s:b, s:o, s:i, s:o, s:o, s:o}", "function",
 			 json_text(frame->function), "inlined", (int)frame->is_inlined, "file",
@@ -52,7 +52,7 @@ static json_t *json_row(const struct stack_view_row *row)
 	json_t *frames = json_array();
 
 	for (uint32_t i = 0; i < row->frames_count; i++)
-		json_array_append_new(frames, json_frame(&row->frames[i]));
+		json_array_append_new(frames, export_json_frame(&row->frames[i]));
 	return json_pack("{s:I, s:s, s:b, s:o, s:o, s:o}", "id", (json_int_t)row->id, "kind",
 			 kind_of(row), "complete", (int)row->is_complete, "allocated",
 			 json_amount(&row->allocated), "live", json_amount(&row->live), "frames",

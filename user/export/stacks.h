@@ -21,6 +21,8 @@
  * whole numbers. kind: "stack", "unknown" (sampled without its stack), "other" (not listed).
  */
 json_t *export_json_stacks(const struct stack_view *view, pid_t pid);
+/* {"function", "inlined", "file", "line", "module", "offset", "address"} */
+json_t *export_json_frame(const struct stack_view_frame *frame);
 /* What is said of a session without them: {"version", "pid", "stacks": "off", "rows": []}. */
 json_t *export_json_stacks_off(pid_t pid);
 

@@ -24,7 +24,7 @@ struct server;
 
 /* A page that is made from the view on demand. */
 struct server_document {
-	const char *path, *content_type;
+	const char *path, *content_type; /* the path ends in "?kind=..." if there are several */
 	/* *text is malloc'ed. 0 or -errno. */
 	int (*render)(void *context, char **text, size_t *bytes);
 };

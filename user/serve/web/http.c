@@ -267,9 +267,14 @@ static int route(struct web *web, struct http_request *request, const char *path
 {
 	const struct server_document *documents = web->options->documents;
 	const struct asset *asset = assets_find(&web->assets, path);
+	char argument[32], name[256];
+	const char *kind =
+		lws_get_urlarg_by_name(request->wsi, "kind=", argument, sizeof(argument));
 	size_t index = 0;
 
-	while (index < web->options->documents_count && strcmp(documents[index].path, path) != 0)
+	snprintf(name, sizeof(name), "%s%s%s", path, kind != NULL ? "?kind=" : "",
+		 kind != NULL ? kind : "");
+	while (index < web->options->documents_count && strcmp(documents[index].path, name) != 0)
 		index++;
 	if (verdict == ACCESS_GRANTED_BY_QUERY)
 		answer_redirect(web, request,
