@@ -122,7 +122,7 @@ COMPARE_OBJ := $(patsubst %,$(B)/bench/compare/%.o,compare contender crowd figur
                $(B)/malloc/bench/alloc/workloads.o
 BENCH_PROGRAMS := $(B)/bench/alloc_mmviz $(B)/bench/alloc_raw $(B)/bench/alloc_malloc $(B)/bench/alloc_none $(B)/bench/alloc_plt \
                   $(B)/bench/compare_allocators $(B)/bench/compare_tracers \
-                  $(B)/bench/tree $(B)/bench/log $(B)/bench/replica
+                  $(B)/bench/tree $(B)/bench/log $(B)/bench/stacks $(B)/bench/replica
 
 $(B)/bench/%.o: bench/%.c
 	@mkdir -p $(@D)
@@ -168,6 +168,9 @@ $(B)/bench/compare_allocators: $(COMPARE_OBJ)
 $(B)/bench/tree: $(B)/bench/micro/bench_tree.o $(B)/bench/compare/machine.o $(B)/libmmviz.a
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^
 $(B)/bench/log: $(B)/bench/micro/bench_log.o $(B)/bench/compare/machine.o $(B)/libmmviz.a
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ -pthread
+
+$(B)/bench/stacks: $(B)/bench/micro/bench_stacks.o $(B)/bench/compare/machine.o $(B)/libmmviz.a
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ -pthread
 
 $(B)/bench/micro/bench_replica.o: BENCH_CFLAGS += -Iuser
