@@ -251,7 +251,7 @@ $(B)/tests/test_access: tests/test_access.c $(B)/user/serve/access.o
 $(B)/tests/test_channel: tests/test_channel.c $(B)/user/serve/channel.o
 $(B)/tests/test_request: tests/test_request.c $(B)/user/serve/web/request.o
 $(B)/tests/test_sandbox: tests/test_sandbox.c $(B)/user/serve/sandbox.o
-$(B)/tests/test_export: tests/test_export.c $(B)/user/export/json.o $(B)/user/export/metrics.o $(B)/user/export/stacks.o $(B)/user/export/folded.o $(B)/user/export/pprof.o $(B)/gen/pprof.pb-c.o
+$(B)/tests/test_export: tests/test_export.c $(B)/user/export/json.o $(B)/user/export/metrics.o $(B)/user/export/stacks.o $(B)/user/export/exact_stacks.o $(B)/user/export/folded.o $(B)/user/export/pprof.o $(B)/gen/pprof.pb-c.o
 $(SERVE_TESTS):
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(USER_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) -lcmocka -ljansson -lprotobuf-c -lz -lm -lseccomp -lcap

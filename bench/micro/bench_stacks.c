@@ -179,12 +179,7 @@ static bool await_collector(void)
 
 static void print_head(bool is_attached)
 {
-	struct machine machine;
-
-	machine_describe(&machine);
-	printf("machine   %s, %u cores\nkernel    %s\ndate      %s\ncommand   bench/stacks%s\n",
-	       machine.processor, machine.cores, machine.kernel, machine.date,
-	       is_attached ? " --attached" : "");
+	machine_print(is_attached ? "bench/stacks --attached" : "bench/stacks", stdout);
 	printf("runs      %u pairs of rounds, %u times a free and an allocation; ns of CPU time "
 	       "for "
 	       "both\n\n",
