@@ -122,7 +122,7 @@ COMPARE_OBJ := $(patsubst %,$(B)/bench/compare/%.o,compare contender crowd figur
                $(B)/malloc/bench/alloc/workloads.o
 BENCH_PROGRAMS := $(B)/bench/alloc_mmviz $(B)/bench/alloc_raw $(B)/bench/alloc_malloc $(B)/bench/alloc_none $(B)/bench/alloc_plt \
                   $(B)/bench/compare_allocators $(B)/bench/compare_tracers \
-                  $(B)/bench/tree $(B)/bench/log $(B)/bench/replica
+                  $(B)/bench/tree $(B)/bench/log $(B)/bench/stacks $(B)/bench/replica
 
 $(B)/bench/%.o: bench/%.c
 	@mkdir -p $(@D)
@@ -168,6 +168,9 @@ $(B)/bench/compare_allocators: $(COMPARE_OBJ)
 $(B)/bench/tree: $(B)/bench/micro/bench_tree.o $(B)/bench/compare/machine.o $(B)/libmmviz.a
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^
 $(B)/bench/log: $(B)/bench/micro/bench_log.o $(B)/bench/compare/machine.o $(B)/libmmviz.a
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ -pthread
+
+$(B)/bench/stacks: $(B)/bench/micro/bench_stacks.o $(B)/bench/compare/machine.o $(B)/libmmviz.a
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ -pthread
 
 $(B)/bench/micro/bench_replica.o: BENCH_CFLAGS += -Iuser
@@ -248,7 +251,7 @@ $(B)/tests/test_access: tests/test_access.c $(B)/user/serve/access.o
 $(B)/tests/test_channel: tests/test_channel.c $(B)/user/serve/channel.o
 $(B)/tests/test_request: tests/test_request.c $(B)/user/serve/web/request.o
 $(B)/tests/test_sandbox: tests/test_sandbox.c $(B)/user/serve/sandbox.o
-$(B)/tests/test_export: tests/test_export.c $(B)/user/export/json.o $(B)/user/export/metrics.o $(B)/user/export/stacks.o $(B)/user/export/folded.o $(B)/user/export/pprof.o $(B)/gen/pprof.pb-c.o
+$(B)/tests/test_export: tests/test_export.c $(B)/user/export/json.o $(B)/user/export/metrics.o $(B)/user/export/stacks.o $(B)/user/export/exact_stacks.o $(B)/user/export/folded.o $(B)/user/export/pprof.o $(B)/gen/pprof.pb-c.o
 $(SERVE_TESTS):
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(USER_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) -lcmocka -ljansson -lprotobuf-c -lz -lm -lseccomp -lcap

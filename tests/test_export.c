@@ -19,6 +19,8 @@
 
 #include <zlib.h>
 
+#include <mmviz/abi.h>
+#include "export/exact_stacks.h"
 #include "export/folded.h"
 #include "export/json.h"
 #include "export/metrics.h"
@@ -321,9 +323,46 @@ static void stacks_as_json_round_intervals_outwards(void **state)
 	json_decref(json);
 }
 
+static void exact_stacks_are_told_to_the_byte(void **state)
+{
+	struct exact_row rows[] = {
+		{.id = 9,
+		 .base = 3,
+		 .kind = MMVIZ_CONTEXT_STACK,
+		 .text = HOSTILE,
+		 .is_deep = true,
+		 .live = {3, 1ull << 52 | 1},
+		 .allocated = {4, 1ull << 53 | 1},
+		 .frames_count = 1,
+		 .frames = stack_frames},
+		{.id = 0, .kind = MMVIZ_CONTEXT_NONE, .text = "\xff", .live = {1, 2}},
+	};
+	struct exact_view view = {
+		.live = {6, 10}, .left_out = {2, 5}, .rows_count = 2, .rows = rows};
+	json_t *json = export_json_exact_stacks(&view, 12), *row;
+
+	(void)state;
+	assert_non_null(json);
+	assert_string_equal(json_string_value(json_object_get(json, "stacks")), "exact");
+	assert_int_equal(
+		json_integer_value(json_object_get(json_object_get(json, "left_out"), "bytes")), 5);
+	row = json_array_get(json_object_get(json, "rows"), 0);
+	assert_string_equal(json_string_value(json_object_get(row, "kind")), "stack");
+	assert_string_equal(json_string_value(json_object_get(row, "tag")), HOSTILE);
+	assert_true(json_is_true(json_object_get(row, "deep")));
+	assert_int_equal(json_array_size(json_object_get(row, "frames")), 1);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(row, "live"), "bytes")),
+			 (json_int_t)(1ull << 52 | 1));
+	row = json_array_get(json_object_get(json, "rows"), 1);
+	assert_string_equal(json_string_value(json_object_get(row, "kind")), "untagged");
+	assert_string_equal(json_string_value(json_object_get(row, "tag")), "?");
+	json_decref(json);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(exact_stacks_are_told_to_the_byte),
 		cmocka_unit_test(metrics_tell_what_the_view_says),
 		cmocka_unit_test(a_hostile_name_stays_inside_its_label),
 		cmocka_unit_test(json_has_the_keys_of_the_contract),

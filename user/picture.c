@@ -20,9 +20,11 @@
 
 #include "collect/log_reader.h"
 #include "collect/registry_reader.h"
+#include "collect/stacks.h"
 #include "collect/stop.h"
 #include "collect/target.h"
 #include "collect/walk.h"
+#include "exact_stacks.h"
 #include "model/view_state.h"
 
 #define SPAN_ATTEMPTS 4
@@ -34,6 +36,8 @@ struct picture {
 	struct replica replica;
 	struct view view;
 	uint64_t pause_ns, blocks_in_motion;
+	struct stacks *stacks; /* names of code, once they were asked for */
+	struct exact_view exact;
 };
 
 /* One arena while it is walked. */
@@ -284,10 +288,44 @@ int picture_take(pid_t pid, bool stop, struct picture **out)
 	return 0;
 }
 
+/* Asked for once: then the names are looked for; and once more when they are found. */
+static int take_named(struct picture *picture, uint32_t max)
+{
+	const struct exact_source source = {&picture->view, picture->registry, picture->stacks};
+	int error = exact_stacks_take(&source, max, &picture->exact);
+
+	if (error)
+		return error;
+	stacks_finish(picture->stacks);
+	exact_stacks_free(&picture->exact);
+	return exact_stacks_take(&source, max, &picture->exact);
+}
+
+int picture_stacks(struct picture *picture, uint32_t max, const struct exact_view **out)
+{
+	struct registry_stacks known;
+	int error = registry_reader_stacks(picture->registry, &known);
+
+	if (!error && known.count == 0)
+		return -ENOENT;
+	if (!error && !picture->stacks)
+		error = stacks_open(target_pid(picture->target), &picture->stacks);
+	if (!error && !stacks_is_started(picture->stacks))
+		error = stacks_start(picture->stacks);
+	exact_stacks_free(&picture->exact);
+	if (!error)
+		error = take_named(picture, max);
+	if (!error)
+		*out = &picture->exact;
+	return error;
+}
+
 void picture_free(struct picture *picture)
 {
 	if (!picture)
 		return;
+	exact_stacks_free(&picture->exact);
+	stacks_close(picture->stacks);
 	view_fini(&picture->view);
 	replica_fini(&picture->replica);
 	registry_reader_close(picture->registry);

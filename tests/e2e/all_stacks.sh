@@ -53,6 +53,9 @@ sleep 0.2
 node "$(dirname "$0")/totals.mjs" "$scratch/totals" "$scratch/snapshot.json" || fail "the target knows other totals"
 jq -e 'all(.arenas[]; (([.tags[].live_bytes] | add) // 0) == .live_bytes and ([.tags[].tag] | length == (unique | length)))' \
 	"$scratch/snapshot.json" >/dev/null || fail "tags do not add up, or are told twice"
+jq -e '([.stacks[].live.bytes] | add) + .stacks_left_out.bytes == ([.arenas[].live_bytes] | add) and
+	any(.stacks[]; .kind == "stack" and .tag == "response" and .frames[1].function == "worker_serve")' \
+	"$scratch/snapshot.json" >/dev/null || fail "stacks of the snapshot do not add up, or have no names"
 kill -CONT "$sim"
 
 # Killed: the kernel drops the semaphore, and new blocks have their tag alone; the old ones keep their stacks.
