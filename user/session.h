@@ -28,6 +28,9 @@ struct session_options {
 	bool may_fall_back;
 	uint64_t sample_bytes; /* mean between sampled stacks; 0: no stacks */
 };
+/* The default. Only where this is wanted, a target that allocates so fast that sampling would cost
+ * it much is sampled less often for a while; any other mean is kept to. */
+#define SESSION_SAMPLE_BYTES	 (512ULL << 10)
 #define SESSION_SAMPLE_BYTES_MAX (1ULL << 40)
 struct session_verdict {	  /* of one comparison of replica and fresh walk */
 	uint64_t compared_blocks; /* places that no event touched meanwhile */

@@ -46,9 +46,12 @@ struct followed_arena {
 struct session_stacks {
 	struct stacks *stacks;			/* NULL: off */
 	uint64_t mean_bytes, mean_before_bytes; /* between samples; before changed_ns */
-	uint64_t since_ns, changed_ns;		/* CLOCK_MONOTONIC */
-	uint64_t found_control;			/* what the target had */
-	uint32_t wanted_contexts;		/* the names of those below were asked for */
+	uint64_t wanted_bytes;			/* what mean_bytes is when nothing is spared */
+	bool may_spare;
+	uint64_t window_ns, window_samples; /* since then so many were taken */
+	uint64_t since_ns, changed_ns;	    /* CLOCK_MONOTONIC */
+	uint64_t found_control;		    /* what the target had */
+	uint32_t wanted_contexts;	    /* the names of those below were asked for */
 };
 
 struct session {

@@ -193,6 +193,22 @@ echo "  the target's end keeps them"
 stop_collector
 end_target
 
+start_target allocating
+start_collector "$target"
+tell gulp 400000
+fetch
+[ "$(ask .sample_bytes)" -gt 524288 ] || fail "a target that is sampled $(ask .samples) times is not spared"
+[ "$(ask .wanted_sample_bytes)" = 524288 ] || fail "what is wanted became $(ask .wanted_sample_bytes)"
+for _ in $(seq 100); do
+	take
+	[ "$(ask .sample_bytes)" != 524288 ] || break
+	sleep 0.1
+done
+[ "$(ask .sample_bytes)" = 524288 ] || fail "the mean stays at $(ask .sample_bytes)"
+between "$(ask .allocated.bytes)" $((85 * (400000 << 20) / 100)) $((115 * (400000 << 20) / 100)) "of 419430400000 bytes, sampled less often when it became too much"
+stop_collector
+end_target
+
 start_sim --seconds 60 --rate 20k --threads 1
 "$BUILD/mmviz-bpf" report -p "$sim" -d 1 --sample-bytes 65536 --format folded-allocated -o "$scratch/folded" -q || fail "report: folded"
 grep -q '^__clone3;start_thread;worker_main;worker_serve;.* [0-9]*$' "$scratch/folded" || fail "folded: $(head "$scratch/folded")"

@@ -73,9 +73,10 @@ static json_t *json_rows(const struct stack_view *view)
 json_t *export_json_stacks(const struct stack_view *view, pid_t pid)
 {
 	return json_pack(
-		"{s:i, s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
+		"{s:i, s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
 		"version", FORMAT_VERSION, "pid", (int)pid, "stacks", "sampled", "sample_bytes",
-		(json_int_t)view->sample_bytes, "at_ns", (json_int_t)view->at_ns, "since_ns",
+		(json_int_t)view->sample_bytes, "wanted_sample_bytes",
+		(json_int_t)view->wanted_bytes, "at_ns", (json_int_t)view->at_ns, "since_ns",
 		(json_int_t)view->since_ns, "samples", (json_int_t)view->samples, "without_stack",
 		(json_int_t)view->without_stack, "untracked", (json_int_t)view->untracked, "lost",
 		(json_int_t)view->lost, "unnamed", (json_int_t)view->unnamed, "left_out",

@@ -13,7 +13,7 @@
 #include "model/stack_view.h"
 
 /*
- * {"version", "pid", "stacks": "sampled", "sample_bytes", "at_ns", "since_ns", counters..,
+ * {"version", "pid", "stacks": "sampled", "sample_bytes", "wanted_sample_bytes", "at_ns", "since_ns", counters..,
  * "allocated": AMOUNT, "live": AMOUNT, "rows": [{"id", "kind", "complete", "allocated", "live",
  * "frames": [..]}]}
  *
