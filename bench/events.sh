@@ -3,9 +3,8 @@
 #
 #	bench/events.sh [BUILD [ROUNDS]]        (root)
 #
-# One thread of server_sim as fast as it can, a collector beside it. Each round measures nobody attached (server_sim's own
-# count), then each setting (the rate at which the kernel counts hits); medians of the rounds, ns an event more than
-# detached. Half of the events are frees.
+# One thread of server_sim as fast as it can, a collector beside it: the target's own CPU time by operation when nobody is
+# attached, by hit when events are told, in turn; medians of the rounds. Half of the events are frees.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=${1:-build} rounds=${2:-5}
@@ -27,29 +26,49 @@ settings=(
 	"told|--sample 1"
 )
 
-detached() {
-	"$build/server_sim" --threads 1 --rate 0 --seconds 2 --json 2>/dev/null | tail -1 | jq '1e9 / .operations_per_second'
+# cpu_ns PID: what its threads have run.
+cpu_ns() {
+	cat /proc/"$1"/task/*/schedstat | awk '{ sum += $1 } END { print sum }'
 }
 
-attached() { # ARGUMENT...: ns an event
-	local base ns sim collector
-	"$build/server_sim" --threads 1 --rate 0 --seconds 30 >"$scratch/sim" 2>&1 &
+start_sim() {
+	"$build/server_sim" --threads 1 --rate 0 "$@" >"$scratch/sim" 2>&1 &
 	sim=$!
+	pids=("$sim")
 	sleep 0.3
+}
+
+# ns of CPU time an operation, its start included: a hundredth of these two seconds
+detached() {
+	local now after=0
+	start_sim --seconds 2 --json
+	while sleep 0.02 && now=$(cpu_ns "$sim" 2>/dev/null) && [ "${now:-0}" -ge "$after" ]; do
+		after=$now # until its thread has gone
+	done
+	wait "$sim" || true
+	tail -1 "$scratch/sim" | jq --argjson cpu "$after" '$cpu / (.operations_per_second * .seconds)'
+}
+
+attached() { # ARGUMENT...: ns of CPU time an event
+	local base collector cpu hits
+	start_sim --seconds 30
+	rm -f "$scratch/out"
 	"$build/mmviz-bpf" -p "$sim" --mode events --stacks off --listen 127.0.0.1:0 --no-token "$@" >"$scratch/out" 2>&1 &
 	collector=$!
 	pids=("$collector" "$sim")
 	for _ in $(seq 100); do
-		base=$(grep -o '^http://[^/]*' "$scratch/out") && break
+		base=$(grep -so '^http://[^/]*' "$scratch/out") && break
 		sleep 0.05
 	done
-	sleep 3.5
-	ns=$(curl -fsS "$base/api/v1/events" | jq '1e9 / .counted_per_second.hits')
-	curl -fsS "$base/api/v1/events" | jq '.counted_per_second | .dropped / (.told + .dropped + 1)' >>"$scratch/dropped"
+	sleep 0.5
+	hits=$(curl -fsS "$base/api/v1/events" | jq .counted.hits) cpu=$(cpu_ns "$sim")
+	sleep 2
+	curl -fsS "$base/api/v1/events" >"$scratch/said"
+	jq --argjson hits "$hits" --argjson cpu "$(($(cpu_ns "$sim") - cpu))" '$cpu / (.counted.hits - $hits)' "$scratch/said"
+	jq '.counted | .dropped / (.told + .dropped + 1)' "$scratch/said" >>"$scratch/dropped"
 	kill -INT "$collector"
-	kill "$sim"
+	kill -KILL "$sim"
 	wait "$collector" "$sim" 2>/dev/null || true
-	echo "$ns"
 }
 
 median() {
