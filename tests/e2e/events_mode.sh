@@ -143,3 +143,4 @@ start_sim --seconds 60 --threads 2
 start --ring-bytes 65536
 await '.counted.dropped > 1000 and .counted.told > 100' 'drops'
 stop_collector
+grep -qE '^Detached: [0-9]+ of [0-9]+ events told, [0-9]{4,} dropped' "$scratch/collector.err" || fail "$(tail -1 "$scratch/collector.err")"

@@ -329,20 +329,35 @@ static void tell_target_end(struct live *live)
 	fflush(talk(live));
 }
 
+/* In events mode what was told of what happened; the picture itself is from walks then. */
+static void print_counts(const struct live *live)
+{
+	const struct events *events = session_events(live->session);
+	struct view_totals totals;
+	struct events_totals told;
+
+	fprintf(talk(live), "%s: ", live->is_ended ? "Ended" : "Detached");
+	view_totals(session_view(live->session), &totals);
+	if (events != NULL) {
+		events_totals(events, &told);
+		fprintf(talk(live), "%" PRIu64 " of %" PRIu64 " events told, %" PRIu64 " dropped",
+			told.counted.told, told.counted.hits, told.counted.dropped);
+	} else {
+		fprintf(talk(live), "%" PRIu64 " events seen, %" PRIu64 " lost", totals.events_seen,
+			totals.events_lost);
+	}
+	fprintf(talk(live), "; %" PRIu64 " blocks, %" PRIu64 " bytes alive.\n", totals.live_blocks,
+		totals.live_bytes);
+}
+
 static int print_end(const struct live *live)
 {
-	struct view_totals totals;
 	char *text;
 	size_t bytes;
 	int error;
 
-	view_totals(session_view(live->session), &totals);
 	if (live->options.verbosity >= 0)
-		fprintf(talk(live),
-			"%s: %" PRIu64 " events seen, %" PRIu64 " lost; %" PRIu64
-			" blocks, %" PRIu64 " bytes alive.\n",
-			live->is_ended ? "Ended" : "Detached", totals.events_seen,
-			totals.events_lost, totals.live_blocks, totals.live_bytes);
+		print_counts(live);
 	if (!live->options.json)
 		return 0;
 	error = render_summary((void *)(uintptr_t)live, &text, &bytes);
