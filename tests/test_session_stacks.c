@@ -145,6 +145,7 @@ static void test_few_rows_hold_the_same_sum(void **state)
 	struct stack_view all, few;
 	struct session *session;
 	struct child child;
+	char map[64];
 
 	(void)state;
 	child_start(&child, BUILD_TESTS "stacks/allocating");
@@ -153,6 +154,8 @@ static void test_few_rows_hold_the_same_sum(void **state)
 	child_do(&child, "keep 2000");
 	child_do(&child, "churn 1000");
 	child_do(&child, "jit 500");
+	snprintf(map, sizeof(map), "/tmp/perf-%d.map", (int)child.pid);
+	unlink(map);
 	assert_int_equal(session_tick(session, 0), 0);
 	session_stacks_finish(session);
 	assert_int_equal(session_stacks(session, 0, &all), 0);
