@@ -348,7 +348,8 @@ static __always_inline void stack_copy(struct ring_sample *record)
  * come first. */
 static __always_inline int put_bare_sample(struct pt_regs *ctx, __u32 kind)
 {
-	struct ring_sample *record = bpf_ringbuf_reserve(&ring, RING_SAMPLE_HEAD_BYTES, 0);
+	struct ring_sample *record =
+		has_room() ? bpf_ringbuf_reserve(&ring, RING_SAMPLE_HEAD_BYTES, 0) : NULL;
 
 	if (!record) {
 		__sync_fetch_and_add(&dropped_samples, 1);
