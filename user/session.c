@@ -89,6 +89,7 @@ static void move_view(struct session *session)
 	now->ring_bytes = counters.ring_bytes;
 	now->contexts = registry_reader_contexts_count(session->registry);
 	now->is_followed = session_is_following(session);
+	now->is_walked = session->mode != ATTACH_EXACT;
 	now->target_state = target_state(session);
 	now->exit_code = session->exit_code;
 	read_slow_facts(session, now);

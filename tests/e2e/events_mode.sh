@@ -110,6 +110,8 @@ stop_collector
 read -r -a counters <<<"$(semaphores "$sim")"
 [ "${counters[*]}" = "0 0 0 0 0 0 0 0" ] || fail "left armed: ${counters[*]}"
 
+[ "$(summary .events_lost)" -eq 0 ] || fail "$(summary .events_lost) events are said to be lost that nobody followed"
+
 echo "  options of the command line"
 start --sample-by bytes --sample 8192 --tag response --min-bytes 200 --max-bytes 2000
 [ "$(get '.settings | [.by, .sample, .tag, .min_bytes, .max_bytes] | join(",")')" = bytes,8192,response,200,2000 ] || fail "settings"

@@ -62,6 +62,8 @@ static void sum_contexts(struct view *view)
 		add_contexts(view, all, &replica->arenas[i]->table.totals);
 }
 
+static void sum_totals(const struct view *view, struct view_totals *out);
+
 /* Rates are smoothed over about a second. */
 static void step_rates(struct view *view, const struct view_totals *totals, double seconds)
 {
@@ -97,7 +99,7 @@ static void add_point(struct view *view, const struct view_totals *totals)
 		.live_blocks = totals->live_blocks,
 		.resident_bytes = totals->resident_bytes,
 		.events_per_second = view->events_per_second,
-		.events_lost = totals->events_lost,
+		.events_lost = view->now.is_walked ? 0 : totals->events_lost,
 	};
 
 	timeline_add(&view->timeline, &point); /* no memory: a point less */
@@ -108,7 +110,7 @@ void view_tick(struct view *view)
 	uint64_t elapsed_ns = view->now.monotonic_ns - view->stepped_ns;
 	struct view_totals totals;
 
-	view_totals(view, &totals);
+	sum_totals(view, &totals);
 	if (totals.live_bytes > view->peak_live_bytes)
 		view->peak_live_bytes = totals.live_bytes;
 	if (view->stepped_ns && elapsed_ns < STEP_NS)
@@ -133,7 +135,7 @@ static void add_counts(struct view_totals *out, const struct totals *totals)
 	out->freed_bytes += totals->freed_bytes;
 }
 
-void view_totals(const struct view *view, struct view_totals *out)
+static void sum_totals(const struct view *view, struct view_totals *out)
 {
 	const struct replica *replica = view->replica;
 
@@ -169,6 +171,13 @@ void view_totals(const struct view *view, struct view_totals *out)
 	}
 	out->peak_live_bytes =
 		view->peak_live_bytes > out->live_bytes ? view->peak_live_bytes : out->live_bytes;
+}
+
+void view_totals(const struct view *view, struct view_totals *out)
+{
+	sum_totals(view, out);
+	if (view->now.is_walked)
+		out->events_lost = 0;
 }
 
 /* ------------------------------------------------------------------ arenas */

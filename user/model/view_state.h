@@ -28,6 +28,7 @@ struct view_now {
 	uint64_t verified_at_ns;
 	uint32_t threads, contexts;
 	bool is_followed; /* exact mode: every event is heard */
+	bool is_walked; /* other modes: what happens between two walks is not to be heard, nor lost */
 	enum view_target_state target_state;
 	int exit_code;
 	uint64_t fallback_since_ns; /* CLOCK_REALTIME; 0: not fallen back */
