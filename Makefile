@@ -6,6 +6,7 @@ CLANG     ?= clang
 BPFTOOL   ?= $(firstword $(wildcard /usr/sbin/bpftool /sbin/bpftool) bpftool)
 NPM       ?= npm
 OBJCOPY   ?= objcopy
+PROTOC    ?= protoc-c
 PKGCONFIG ?= pkg-config
 PREFIX    ?= /usr/local
 DESTDIR   ?=
@@ -36,12 +37,13 @@ USER_COLLECT_SRC := user/collect/target.c user/collect/elf_notes.c user/collect/
                     user/collect/stack_table.c user/collect/stacks.c
 USER_MODEL_SRC   := user/model/cell_pool.c user/model/totals.c user/model/block_table.c user/model/block_table_check.c user/model/walked.c \
                     user/model/lifetimes.c user/model/seq_times.c user/model/pending.c user/model/event_queue.c user/model/apply.c \
-                    user/model/replica.c user/model/compare.c user/model/timeline.c user/model/heap_map.c user/model/view.c
-USER_EXPORT_SRC  := user/export/json.c user/export/lifetimes.c user/export/blocks.c user/export/metrics.c user/export/stacks.c
+                    user/model/replica.c user/model/compare.c user/model/timeline.c user/model/heap_map.c user/model/view.c \
+                    user/model/events.c
+USER_EXPORT_SRC  := user/export/json.c user/export/events.c user/export/lifetimes.c user/export/blocks.c user/export/metrics.c user/export/stacks.c user/export/exact_stacks.c user/export/folded.c user/export/pprof.c
 USER_SERVE_SRC   := user/serve/server.c user/serve/publisher.c user/serve/wire.c user/serve/access.c user/serve/channel.c user/serve/sandbox.c \
                     user/serve/web/web.c user/serve/web/http.c user/serve/web/socket.c user/serve/web/request.c user/serve/web/assets.c
-USER_COMMAND_SRC := user/commands/options.c user/commands/live.c user/commands/run.c user/commands/launch.c user/commands/carrier.c user/commands/snapshot.c user/commands/verify.c user/commands/list.c user/commands/doctor.c
-USER_SESSION_SRC := user/session.c user/follow.c user/baseline.c user/pace.c user/fallback.c user/verify.c user/picture.c user/session_stacks.c
+USER_COMMAND_SRC := user/commands/options.c user/commands/live.c user/commands/run.c user/commands/launch.c user/commands/carrier.c user/commands/snapshot.c user/commands/report.c user/commands/verify.c user/commands/list.c user/commands/doctor.c
+USER_SESSION_SRC := user/exact_stacks.c user/session.c user/session_events.c user/follow.c user/baseline.c user/pace.c user/fallback.c user/verify.c user/picture.c user/session_stacks.c
 USER_SRC := user/main.c $(USER_SESSION_SRC) $(USER_COLLECT_SRC) $(USER_MODEL_SRC) $(USER_EXPORT_SRC) $(USER_SERVE_SRC) $(USER_COMMAND_SRC)
 
 # A build of its own with wide races and rules that can be left out: make B=build/chaos CHAOS=1 (lib/chaos.h).
@@ -85,19 +87,26 @@ $(B)/gen/mmviz.skel.h: $(B)/gen/mmviz.bpf.o
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name mmviz_bpf > $@
 
 # ---------------------------------------------------------------- collector
-USER_LIBS = -lbpf -ldw -lelf -liberty -lz -lwebsockets -ljansson -lseccomp -lcap -lm
+USER_LIBS = -lbpf -ldw -lelf -liberty -lz -lwebsockets -ljansson -lprotobuf-c -lseccomp -lcap -lm
 $(USER_OBJ): $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(USER_CFLAGS) $(CFLAGS) -c -o $@ $<
 $(B)/user/collect/attach.o: $(B)/gen/mmviz.skel.h
 $(B)/user/commands/launch.o: USER_CFLAGS += -DMMVIZ_LIBDIR='"$(LIBDIR)"'
+# pprof's format; its code is made, not ours: no warnings are asked for.
+$(B)/gen/pprof.pb-c.c: user/export/pprof.proto
+	@mkdir -p $(@D)
+	$(call say,PROTO,$<)$(PROTOC) --proto_path=$(<D) --c_out=$(@D) $<
+$(B)/gen/pprof.pb-c.o: $(B)/gen/pprof.pb-c.c
+	$(call say,CC,$<)$(CC) -O2 -g -I$(@D) -c -o $@ $<
+$(B)/user/export/pprof.o: $(B)/gen/pprof.pb-c.c
 # The dashboard's files, in the binary.
 $(B)/gen/assets_table.S: user/serve/web/embed.sh $(B)/web/dist/index.html
 	@mkdir -p $(@D)
 	$(call say,EMBED,$@)sh $< $(B)/web/dist $@
 $(B)/gen/assets_table.o: $(B)/gen/assets_table.S
 	$(call say,AS,$<)$(CC) -c -o $@ $<
-$(B)/mmviz-bpf: $(USER_OBJ) $(B)/gen/assets_table.o
+$(B)/mmviz-bpf: $(USER_OBJ) $(B)/gen/assets_table.o $(B)/gen/pprof.pb-c.o
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ $(USER_LIBS)
 
 # ---------------------------------------------------------------- simulators and benchmarks
@@ -113,7 +122,7 @@ COMPARE_OBJ := $(patsubst %,$(B)/bench/compare/%.o,compare contender crowd figur
                $(B)/malloc/bench/alloc/workloads.o
 BENCH_PROGRAMS := $(B)/bench/alloc_mmviz $(B)/bench/alloc_raw $(B)/bench/alloc_malloc $(B)/bench/alloc_none $(B)/bench/alloc_plt \
                   $(B)/bench/compare_allocators $(B)/bench/compare_tracers \
-                  $(B)/bench/tree $(B)/bench/log $(B)/bench/replica
+                  $(B)/bench/tree $(B)/bench/log $(B)/bench/stacks $(B)/bench/replica
 
 $(B)/bench/%.o: bench/%.c
 	@mkdir -p $(@D)
@@ -161,6 +170,9 @@ $(B)/bench/tree: $(B)/bench/micro/bench_tree.o $(B)/bench/compare/machine.o $(B)
 $(B)/bench/log: $(B)/bench/micro/bench_log.o $(B)/bench/compare/machine.o $(B)/libmmviz.a
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ -pthread
 
+$(B)/bench/stacks: $(B)/bench/micro/bench_stacks.o $(B)/bench/compare/machine.o $(B)/libmmviz.a
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ -pthread
+
 $(B)/bench/micro/bench_replica.o: BENCH_CFLAGS += -Iuser
 $(B)/bench/replica: $(B)/bench/micro/bench_replica.o $(B)/bench/compare/machine.o $(USER_MODEL_SRC:%.c=$(B)/%.o)
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ -lm
@@ -206,8 +218,9 @@ E2E_NEEDS = $(STACK_TARGETS) $(B)/mmviz-bpf $(B)/server_sim $(B)/lua_arena $(B)/
 .PHONY: test-e2e soak
 test-e2e: $(E2E_NEEDS) ## test the collector on real traffic: replica and walk equal, kills, lost events (root)
 	$(Q)BUILD=$(B) tests/e2e/run.sh
-soak: $(E2E_NEEDS) chaos $(B)/tests/test_stress ## the long form of test-e2e and of the stress, twenty minutes (SOAK_SECONDS=60: shorter)
+soak: $(E2E_NEEDS) chaos $(B)/tests/test_stress $(B)/tests/test_session_stacks ## the long form of test-e2e and of the stress, twenty minutes (SOAK_SECONDS=60: shorter)
 	$(Q)LONG=1 $(B)/tests/test_stress
+	$(Q)LONG=1 $(B)/tests/test_session_stacks
 	$(Q)BUILD=$(B) LONG=1 tests/e2e/run.sh
 
 deps: ## install what is missing (Debian, Ubuntu, Fedora; named elsewhere)
@@ -238,10 +251,10 @@ $(B)/tests/test_access: tests/test_access.c $(B)/user/serve/access.o
 $(B)/tests/test_channel: tests/test_channel.c $(B)/user/serve/channel.o
 $(B)/tests/test_request: tests/test_request.c $(B)/user/serve/web/request.o
 $(B)/tests/test_sandbox: tests/test_sandbox.c $(B)/user/serve/sandbox.o
-$(B)/tests/test_export: tests/test_export.c $(B)/user/export/json.o $(B)/user/export/metrics.o
+$(B)/tests/test_export: tests/test_export.c $(B)/user/export/json.o $(B)/user/export/metrics.o $(B)/user/export/stacks.o $(B)/user/export/exact_stacks.o $(B)/user/export/folded.o $(B)/user/export/pprof.o $(B)/gen/pprof.pb-c.o
 $(SERVE_TESTS):
 	@mkdir -p $(@D)
-	$(call say,CC,$<)$(CC) $(USER_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) -lcmocka -ljansson -lseccomp -lcap
+	$(call say,CC,$<)$(CC) $(USER_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) -lcmocka -ljansson -lprotobuf-c -lz -lm -lseccomp -lcap
 .PHONY: test-serve
 test-serve: $(SERVE_TESTS) $(B)/mmviz-bpf $(B)/server_sim ## test the web server: its parts, then the process against server_sim (root)
 	$(Q)for test in $(SERVE_TESTS); do $$test || exit 1; done
@@ -262,11 +275,11 @@ $(B)/tests/attach_target_static: TARGET_LINK = -static $(B)/libmmviz.a
 $(B)/tests/attach_target_static_pie: TARGET_LINK = -static-pie -fPIE $(B)/libmmviz.a
 $(B)/tests/attach_target_stripped: TARGET_LINK = -pie -fPIE -s $(B)/libmmviz.a
 
-COLLECT_TESTS := $(addprefix $(B)/tests/test_,elf_notes safe_text registry_reader attach)
+COLLECT_TESTS := $(addprefix $(B)/tests/test_,elf_notes safe_text registry_reader attach attach_events)
 COLLECT_OBJ := $(addprefix $(B)/user/collect/,target.o elf_notes.o mapped_file.o probe_file.o maps.o safe_text.o attach.o uprobe_multi.o link_keeper.o registry_reader.o)
 $(COLLECT_TESTS): $(B)/tests/%: tests/%.c tests/child.c $(COLLECT_OBJ) | $(ATTACH_TARGETS)
 	@mkdir -p $(@D)
-	$(call say,CC,$<)$(CC) $(USER_CFLAGS) $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $< tests/child.c $(COLLECT_OBJ) -lcmocka -lbpf -lelf -lz
+	$(call say,CC,$<)$(CC) $(USER_CFLAGS) $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $< tests/child.c $(COLLECT_OBJ) -lcmocka -lbpf -lelf -lz -lm
 
 # Stacks and symbols: programs whose callers are hard to find, and what gdb says about them.
 STACKS := $(B)/tests/stacks
@@ -330,9 +343,12 @@ test-collect: $(COLLECT_TESTS) $(B)/mmviz-bpf ## test how a process is found, re
 
 # ---------------------------------------------------------------- tests of user/model
 MODEL_SRC   := $(filter-out user/model/view.c user/model/heap_map.c user/model/timeline.c,$(USER_MODEL_SRC))
-MODEL_TESTS := $(addprefix $(B)/tests/test_,block_table view replica replica_rules lifetimes pace)
+MODEL_TESTS := $(addprefix $(B)/tests/test_,block_table view replica replica_rules lifetimes pace events)
 MODEL_BUILD = $(call say,CC,$<)$(CC) $(USER_CFLAGS) -Itests $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o,$^) -lcmocka -lm
 $(B)/tests/test_block_table: tests/test_block_table.c $(MODEL_SRC:%.c=$(B)/%.o)
+	@mkdir -p $(@D)
+	$(MODEL_BUILD)
+$(B)/tests/test_events: tests/test_events.c $(B)/user/model/events.o
 	@mkdir -p $(@D)
 	$(MODEL_BUILD)
 $(B)/tests/test_view: tests/test_view.c $(USER_MODEL_SRC:%.c=$(B)/%.o)
@@ -352,11 +368,14 @@ $(B)/tests/test_replica_rules: tests/test_replica.c tests/heap_sim.c $(MODEL_SRC
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(USER_CFLAGS) -Itests -DMMVIZ_CHAOS $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $(filter %.c,$^) -lcmocka -lm
 # A target and its collector in one program (root).
-MODEL_TESTS += $(B)/tests/test_session $(B)/tests/test_times
+MODEL_TESTS += $(B)/tests/test_session $(B)/tests/test_session_stacks $(B)/tests/test_times
 SESSION_OBJ := $(patsubst %.c,$(B)/%.o,$(USER_SESSION_SRC) $(USER_COLLECT_SRC) $(USER_MODEL_SRC))
 $(B)/tests/test_session: tests/test_session.c tests/ops.c $(SESSION_OBJ) $(B)/libmmviz.a
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(USER_CFLAGS) -Itests -D_GNU_SOURCE $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) -lcmocka $(USER_LIBS) -pthread
+$(B)/tests/test_session_stacks: tests/test_session_stacks.c tests/child.c $(SESSION_OBJ) | $(STACK_TARGETS)
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(USER_CFLAGS) -Itests $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o,$^) -lcmocka $(USER_LIBS) -pthread
 $(B)/tests/test_times: tests/test_times.c $(SESSION_OBJ) $(B)/libmmviz.a
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(USER_CFLAGS) -Itests -D_GNU_SOURCE $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) -lcmocka $(USER_LIBS) -pthread

@@ -54,6 +54,8 @@ check_build() {
 	need library libiberty.a libiberty-dev binutils-devel
 	need module zlib zlib1g-dev zlib-devel
 	need module libwebsockets libwebsockets-dev libwebsockets-devel
+	need command protoc-c protobuf-c-compiler protobuf-c-compiler
+	need module libprotobuf-c libprotobuf-c-dev protobuf-c-devel
 	need module jansson libjansson-dev jansson-devel
 	need module libseccomp libseccomp-dev libseccomp-devel
 	need module libcap libcap-dev libcap-devel

@@ -65,8 +65,8 @@ throughput() {
 	pids+=("$sim")
 	[ "$mode" = detached ] || attach "$sim" "$mode"
 	wait "$sim"
-	if [ "$mode" != detached ]; then
-		detach
+	[ "$mode" = detached ] || detach
+	if [ "$mode" = exact ]; then
 		summary=$(jq -r '"events seen \(.events_seen), lost \(.events_lost), resyncs \(.resyncs)"' \
 			"$out/summary.json")
 	fi
@@ -99,6 +99,8 @@ log_table() {
 "$out/tree" | tee "$out/tree.txt"
 echo
 log_table
+echo
+"$out/replica" | tee "$out/replica.txt"
 echo
 server_sim_table | tee "$out/server_sim.txt"
 echo

@@ -3,9 +3,10 @@
  * mmviz.bpf.c - carries what the probes of one target say into one ring buffer.
  *
  *	probe batch               a full log, copied whole              -> RING_BATCH
- *	probes alloc, free        one event, one in `sample_events`     -> RING_EVENT
+ *	probes alloc, free        a chosen block; its end               -> RING_EVENT
  *	probes sample(_free)      one sampled block; registers, stack   -> RING_SAMPLE(_FREE)
  *	probe arena               reset, destroyed                      -> RING_ARENA_EMPTY
+ *	probe stack               a new call stack                      -> nothing
  *	the target exits, execs   what is left in its logs              -> RING_TAIL..., RING_END
  *
  * Each program filters, reserves, fills, submits; what cannot be reserved or read is counted. The
@@ -32,12 +33,14 @@ const volatile __u64 room_bytes; /* batches and events fill the ring up to here;
 const volatile bool copies_tails, copies_stacks;
 
 /* Changed by the collector while the programs run. */
-volatile __u32 sample_events = 1;
+volatile struct ring_settings settings[RING_SETTINGS_SLOTS];
+volatile __u32 settings_slot;
 volatile __u64 wakeup_bytes = 1 << 20;	/* wake the collector when so much lies in the ring */
 volatile bool discards_batches = false; /* the collector sees the heap by walks for now */
 
 /* Read by the collector. */
-__u64 dropped_batches, dropped_events, copy_failures;
+__u64 dropped_batches, dropped_samples, copy_failures;
+struct ring_counters counters[RING_CPUS];
 __u32 has_ended;
 
 struct {
@@ -102,40 +105,187 @@ int BPF_KPROBE(on_batch, const void *log, __u64 bytes)
 	return 0;
 }
 
-static __always_inline int put_event(struct pt_regs *ctx, bool is_free)
-{
-	__u32 one_in = sample_events;
-	struct ring_event *record;
+/* ------------------------------------------------------------------ events mode */
 
-	if (one_in > 1 && bpf_get_prandom_u32() % one_in != 0)
-		return 0;
-	record = has_room() ? bpf_ringbuf_reserve(&ring, sizeof(*record), 0) : NULL;
-	if (!record) {
-		__sync_fetch_and_add(&dropped_events, 1);
-		return 0;
-	}
-	head_fill(&record->head, RING_EVENT);
-	record->arena_id = (__u32)PT_REGS_PARM1(ctx);
+/*
+ * A chosen allocation, until its end. Some ends are not heard of (an arena is reset): who lies at
+ * the address then is another one, and its incarnation tells. When there is no room, those that
+ * were chosen longest ago are forgotten.
+ */
+struct chosen_block {
+	__u64 birth_ns, bytes, chance;
+	__u32 arena_id, context, thread_id, incarnation;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1 << 18);
+	__type(key, __u64); /* address */
+	__type(value, struct chosen_block);
+} chosen_blocks SEC(".maps");
+
+/* Programs that sleep can be preempted, and another one run on this CPU: hence atomic. */
+static __always_inline struct ring_counters *counters_here(void)
+{
+	return &counters[bpf_get_smp_processor_id() & (RING_CPUS - 1)];
+}
+
+static __always_inline void count(uint64_t *counter, __u64 more)
+{
+	__sync_fetch_and_add(counter, more);
+}
+
+static __always_inline bool does_pass(const volatile struct ring_settings *now,
+				      const struct chosen_block *block)
+{
+	return block->bytes >= now->min_bytes && block->bytes <= now->max_bytes &&
+	       (now->context == RING_ANY_CONTEXT || now->context == block->context) &&
+	       (now->thread_id == 0 || now->thread_id == block->thread_id);
+}
+
+/* Never 0: what can never be chosen could not be estimated. No bytes count as one. */
+static __always_inline __u64 chance_of(const volatile struct ring_settings *now, __u64 bytes)
+{
+	__u64 spared = RING_CERTAIN - 1;
+
+	if (now->chance != 0)
+		return now->chance;
+	if (bytes == 0)
+		bytes = 1;
+	for (int i = 0; i < RING_SIZE_BITS && bytes >> i != 0; i++)
+		if (bytes >> i & 1)
+			spared = spared * now->spared[i] >> 32;
+	return RING_CERTAIN - spared;
+}
+
+/* The block's header lies before it, its incarnation last. */
+static __always_inline __u32 incarnation_of(__u64 addr)
+{
+	__u32 incarnation = 0;
+
+	if (bpf_copy_from_user(&incarnation, sizeof(incarnation),
+			       (const void *)(addr - sizeof(incarnation))))
+		__sync_fetch_and_add(&copy_failures, 1);
+	return incarnation;
+}
+
+static __always_inline void event_fill(struct ring_event *record, struct pt_regs *ctx, __u32 kind,
+				       const struct chosen_block *block)
+{
+	head_fill(&record->head, kind);
 	record->addr = PT_REGS_PARM2(ctx);
 	record->bytes = PT_REGS_PARM3(ctx);
+	record->chance = block->chance;
+	record->birth_ns = block->birth_ns;
+	record->arena_id = block->arena_id;
 	record->context = (__u32)PT_REGS_PARM4(ctx);
-	record->weight = one_in > 1 ? one_in : 1;
+	record->birth_thread_id = block->thread_id;
+	bpf_get_current_comm(record->comm, sizeof(record->comm));
+}
+
+/* The text of a labelled block is its label, right before the header; else it is its tag's name. */
+static __always_inline bool is_labelled(struct pt_regs *ctx)
+{
+	return PT_REGS_PARM5(ctx) == PT_REGS_PARM2(ctx) - MMVIZ_HEADER_BYTES - MMVIZ_LABEL_BYTES;
+}
+
+static __always_inline bool
+put_labelled_event(struct pt_regs *ctx, const struct chosen_block *block, __u32 slot, bool is_free)
+{
+	struct ring_event *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+
+	if (!record)
+		return false;
+	event_fill(record, ctx, RING_EVENT_LABELLED, block);
 	record->is_free = is_free;
+	record->slot = slot;
+	if (bpf_copy_from_user(record->label, sizeof(record->label),
+			       (const void *)PT_REGS_PARM5(ctx)))
+		record->label[0] = 0;
 	bpf_ringbuf_submit(record, wakeup_flags());
+	return true;
+}
+
+static __always_inline bool put_plain_event(struct pt_regs *ctx, const struct chosen_block *block,
+					    __u32 slot, bool is_free)
+{
+	struct ring_event *record = bpf_ringbuf_reserve(&ring, RING_EVENT_BYTES, 0);
+
+	if (!record)
+		return false;
+	event_fill(record, ctx, RING_EVENT, block);
+	record->is_free = is_free;
+	record->slot = slot;
+	bpf_ringbuf_submit(record, wakeup_flags());
+	return true;
+}
+
+static __always_inline bool put_event(struct pt_regs *ctx, const struct chosen_block *block,
+				      __u32 slot, bool is_free)
+{
+	bool is_told =
+		has_room() && (is_labelled(ctx) ? put_labelled_event(ctx, block, slot, is_free)
+						: put_plain_event(ctx, block, slot, is_free));
+	struct ring_counters *here = counters_here();
+
+	count(is_told ? &here->told : &here->dropped, 1);
+	return is_told;
+}
+
+/* Not in the map is not told: of a block whose allocation was dropped nothing is heard any more. */
+SEC("uprobe.s")
+int on_alloc(struct pt_regs *ctx)
+{
+	const __u32 slot = settings_slot & (RING_SETTINGS_SLOTS - 1);
+	const volatile struct ring_settings *now = &settings[slot];
+	struct ring_counters *here = counters_here();
+	struct chosen_block block = {
+		.bytes = PT_REGS_PARM3(ctx),
+		.arena_id = (__u32)PT_REGS_PARM1(ctx),
+		.context = (__u32)PT_REGS_PARM4(ctx),
+		.thread_id = (__u32)bpf_get_current_pid_tgid(),
+	};
+	__u64 addr = PT_REGS_PARM2(ctx);
+
+	count(&here->hits, 1);
+	if (!does_pass(now, &block))
+		return 0;
+	count(&here->allocations, 1);
+	count(&here->allocated_bytes, block.bytes);
+	block.chance = chance_of(now, block.bytes);
+	if (bpf_get_prandom_u32() >= block.chance)
+		return 0;
+	if (!put_event(ctx, &block, slot, false))
+		return 0;
+	block.incarnation = incarnation_of(addr);
+	block.birth_ns = bpf_ktime_get_ns();
+	if (bpf_map_update_elem(&chosen_blocks, &addr, &block, BPF_ANY) == 0)
+		count(&counters_here()->remembered, 1);
 	return 0;
 }
 
-SEC("uprobe")
-int on_alloc(struct pt_regs *ctx)
-{
-	return put_event(ctx, false);
-}
-
-SEC("uprobe")
+/* Judged by what its allocation was: bytes may have changed since, and another thread may free. */
+SEC("uprobe.s")
 int on_free(struct pt_regs *ctx)
 {
-	return put_event(ctx, true);
+	const __u32 slot = settings_slot & (RING_SETTINGS_SLOTS - 1);
+	const volatile struct ring_settings *now = &settings[slot];
+	__u64 addr = PT_REGS_PARM2(ctx);
+	struct chosen_block *found, block;
+
+	count(&counters_here()->hits, 1);
+	found = bpf_map_lookup_elem(&chosen_blocks, &addr);
+	if (!found)
+		return 0;
+	block = *found;
+	bpf_map_delete_elem(&chosen_blocks, &addr);
+	count(&counters_here()->ended, 1);
+	if (block.arena_id == (__u32)PT_REGS_PARM1(ctx) &&
+	    block.incarnation == incarnation_of(addr) && does_pass(now, &block))
+		put_event(ctx, &block, slot, true);
+	return 0;
 }
+
+/* ------------------------------------------------------------------ samples */
 
 static __always_inline void sample_fill(struct ring_sample *record, struct pt_regs *ctx, __u32 kind)
 {
@@ -198,10 +348,11 @@ static __always_inline void stack_copy(struct ring_sample *record)
  * come first. */
 static __always_inline int put_bare_sample(struct pt_regs *ctx, __u32 kind)
 {
-	struct ring_sample *record = bpf_ringbuf_reserve(&ring, RING_SAMPLE_HEAD_BYTES, 0);
+	struct ring_sample *record =
+		has_room() ? bpf_ringbuf_reserve(&ring, RING_SAMPLE_HEAD_BYTES, 0) : NULL;
 
 	if (!record) {
-		__sync_fetch_and_add(&dropped_events, 1);
+		__sync_fetch_and_add(&dropped_samples, 1);
 		return 0;
 	}
 	sample_fill(record, ctx, kind);
@@ -242,12 +393,19 @@ int on_arena(struct pt_regs *ctx)
 		return 0;
 	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 	if (!record) {
-		__sync_fetch_and_add(&dropped_events, 1);
+		__sync_fetch_and_add(&dropped_samples, 1);
 		return 0;
 	}
 	head_fill(&record->head, RING_ARENA_EMPTY);
 	record->arena_id = PT_REGS_PARM1(ctx);
 	bpf_ringbuf_submit(record, wakeup_flags());
+	return 0;
+}
+
+/* Its semaphore is what the target is told by; which stacks there are is read from its registry. */
+SEC("uprobe")
+int on_stack(struct pt_regs *ctx)
+{
 	return 0;
 }
 

@@ -2,6 +2,7 @@
 /* frames.c - see frames.h. */
 #include "frames.h"
 
+#include <pthread.h>
 #include <sys/auxv.h>
 
 #include "likely.h"
@@ -58,11 +59,12 @@ static bool is_readable(uint64_t from, uint64_t to)
 
 /*
  * What lies at the top of the thread's own stack: its thread control block, in every thread but the
- * first; and in the first the bytes that the kernel left there. The nearer one, if any is near.
+ * first (which is what pthread_self() points to); and in the first the bytes that the kernel left
+ * there. The nearer one, if any is near.
  */
 static uint64_t own_top(uint64_t from)
 {
-	uint64_t control = (uint64_t)__builtin_thread_pointer(), kernels = getauxval(AT_RANDOM);
+	uint64_t control = (uint64_t)pthread_self(), kernels = getauxval(AT_RANDOM);
 
 	if (control > from && (kernels < from || control < kernels))
 		return control;

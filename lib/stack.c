@@ -11,11 +11,11 @@
 #include "probes.h"
 #include "registry.h"
 
-#define SLOTS_SHIFT  19u /* so that the table is at most half full */
-#define SLOTS	     (1u << SLOTS_SHIFT)
+#define SHIFT_FIRST  12u
+#define SHIFT_LAST   19u
 #define RECORDS_STEP (1u << 16) /* bytes that are committed at a time */
 #define HASH_FACTOR  0x9e3779b97f4a7c15ULL
-_Static_assert(SLOTS >= 2 * MMVIZ_STACKS_MAX, "a search ends at an empty slot");
+_Static_assert(1u << SHIFT_LAST >= 2 * MMVIZ_STACKS_MAX, "no table is more than half full");
 
 struct slot {
 	uint64_t hash;
@@ -23,7 +23,14 @@ struct slot {
 	uint32_t record; /* offset in `records`, in steps of 8 bytes */
 };
 
-static struct slot *slots; /* stored when it is there */
+/* As small as it can be, to stay in the cache. */
+struct table {
+	uint64_t shift; /* log2 of how many slots */
+	struct slot slots[];
+};
+
+/* Stored when it is whole. Those before stay where they are: somebody may be searching there. */
+static struct table *table_now;
 static struct {
 	char *start;
 	size_t used_bytes, committed_bytes, reserved_bytes;
@@ -53,23 +60,24 @@ static const struct mmviz_stack *record_of(const struct slot *slot)
 }
 
 /* The slot with this stack, or the empty one where it belongs. */
-hot_inline struct slot *find(struct slot *table, uint64_t hash, uint32_t context,
+hot_inline struct slot *find(struct table *table, uint64_t hash, uint32_t context,
 			     const struct frames *frames, uint32_t *id)
 {
-	uint64_t at = hash >> (64 - SLOTS_SHIFT);
+	uint64_t mask = (1ULL << table->shift) - 1, at = hash >> (64 - table->shift);
+	struct slot *slots = table->slots;
 
-	for (;; at = (at + 1) & (SLOTS - 1)) {
-		*id = __atomic_load_n(&table[at].id, __ATOMIC_ACQUIRE);
+	for (;; at = (at + 1) & mask) {
+		*id = __atomic_load_n(&slots[at].id, __ATOMIC_ACQUIRE);
 		if (!*id ||
-		    (table[at].hash == hash && is_same(record_of(&table[at]), context, frames)))
-			return &table[at];
+		    (slots[at].hash == hash && is_same(record_of(&slots[at]), context, frames)))
+			return &slots[at];
 	}
 }
 
 /* 0: it is not there. */
 hot_inline uint32_t find_id(uint32_t context, const struct frames *frames)
 {
-	struct slot *table = __atomic_load_n(&slots, __ATOMIC_ACQUIRE);
+	struct table *table = __atomic_load_n(&table_now, __ATOMIC_ACQUIRE);
 	uint32_t id = 0;
 
 	if (likely(table))
@@ -79,25 +87,64 @@ hot_inline uint32_t find_id(uint32_t context, const struct frames *frames)
 
 /* ------------------------------------------------------------------ add */
 
-/* The table, once. In a process under a limit, records take so little that arenas do not feel it. */
-static int table_make(void)
+/* In a process under a limit, records take so little that arenas do not feel it. */
+static int records_reserve(void)
 {
-	size_t room = os_address_room_bytes() / 32, bytes = SLOTS * sizeof(struct slot);
-	struct slot *table;
+	size_t room = os_address_room_bytes() / 32;
 
-	if (bytes > room)
-		return -ENOMEM;
-	if (!records.start) {
-		records.reserved_bytes = (size_t)MMVIZ_STACKS_MAX * sizeof(struct mmviz_stack);
-		while (records.reserved_bytes > room)
-			records.reserved_bytes /= 2;
-		records.start = os_reserve(records.reserved_bytes, MMVIZ_UNIT_BYTES);
+	if (records.start)
+		return 0;
+	records.reserved_bytes = (size_t)MMVIZ_STACKS_MAX * sizeof(struct mmviz_stack);
+	while (records.reserved_bytes > room)
+		records.reserved_bytes /= 2;
+	records.start = os_reserve(records.reserved_bytes, MMVIZ_UNIT_BYTES);
+	return records.start ? 0 : -ENOMEM;
+}
+
+static void copy_slots(struct table *to, const struct table *from)
+{
+	uint64_t mask = (1ULL << to->shift) - 1;
+
+	for (uint64_t i = 0; i < 1ULL << from->shift; i++) {
+		uint64_t at = from->slots[i].hash >> (64 - to->shift);
+
+		if (!from->slots[i].id)
+			continue;
+		while (to->slots[at].id)
+			at = (at + 1) & mask;
+		to->slots[at] = from->slots[i];
 	}
-	table = records.start ? os_reserve(bytes, MMVIZ_UNIT_BYTES) : NULL;
+}
+
+/* Another table, four times as large: so all that were left take a third of it. */
+static int table_grow(void)
+{
+	uint64_t shift = table_now ? table_now->shift + 2 : SHIFT_FIRST;
+	struct table *table;
+	size_t bytes;
+
+	if (records_reserve())
+		return -ENOMEM;
+	shift = shift < SHIFT_LAST ? shift : SHIFT_LAST;
+	bytes = (sizeof(*table) + (sizeof(struct slot) << shift) + MMVIZ_UNIT_BYTES - 1) &
+		~(size_t)(MMVIZ_UNIT_BYTES - 1);
+	table = bytes <= os_address_room_bytes() / 32 ? os_reserve(bytes, MMVIZ_UNIT_BYTES) : NULL;
 	if (!table || os_commit(table, bytes))
 		return -ENOMEM;
-	__atomic_store_n(&slots, table, __ATOMIC_RELEASE);
+	table->shift = shift;
+	if (table_now)
+		copy_slots(table, table_now);
+	__atomic_store_n(&table_now, table, __ATOMIC_RELEASE);
 	return 0;
+}
+
+/* There is a table with room for one more. */
+static bool has_slot(void)
+{
+	bool is_half_full =
+		!table_now || registry_here.stacks_count >= 1u << (table_now->shift - 1);
+
+	return !is_half_full || table_grow() == 0;
 }
 
 /* Room for a record, which is taken by adding its bytes to records.used_bytes. NULL: none. */
@@ -131,9 +178,9 @@ static uint32_t add(uint32_t context, const struct frames *frames, const struct 
 	struct slot *slot;
 	uint32_t id;
 
-	if (is_full() || (!slots && table_make()))
+	if (is_full() || !has_slot())
 		return 0;
-	slot = find(slots, hash, context, frames, &id);
+	slot = find(table_now, hash, context, frames, &id);
 	if (id)
 		return id; /* another thread was faster */
 	stack = record_room(bytes);

@@ -9,9 +9,10 @@
  *	slots:  hash | id | record ----> record: context, frames        contexts[id]: address of the record
  *
  * Found without a lock: a slot is whole before its id is stored (release; acquire in `find`), and
- * nothing is moved or taken back. New ones go in under the registry's lock. Bounded by
- * MMVIZ_STACKS_MAX and by the control word; beyond, blocks keep their tag or site and are counted in
- * stacks_refused. Any thread, without an arena's lock; never allocates from an arena.
+ * nothing is moved or taken back; a table that has become too small is copied and left. New stacks
+ * go in under the registry's lock. Bounded by MMVIZ_STACKS_MAX and by the control word; beyond,
+ * blocks keep their tag or site and are counted in stacks_refused. Any thread, without an arena's
+ * lock; never allocates from an arena.
  */
 #ifndef MMVIZ_LIB_STACK_H
 #define MMVIZ_LIB_STACK_H

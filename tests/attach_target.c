@@ -26,11 +26,55 @@ extern struct mmviz_registry mmviz_registry;
 static struct mmviz_arena *arena, *second;
 static void *blocks[BLOCKS_MAX];
 static long count;
+static size_t block_bytes = BLOCK_BYTES;
+static mmviz_tag block_tag; /* 0: "attach test" */
 
 static void allocate(long more)
 {
+	mmviz_tag tag = block_tag != 0 ? block_tag : MMVIZ_TAG("attach test");
+
 	while (more-- > 0 && count < BLOCKS_MAX)
-		blocks[count++] = mmviz_alloc(arena, BLOCK_BYTES, MMVIZ_TAG("attach test"));
+		blocks[count++] = mmviz_alloc(arena, block_bytes, tag);
+}
+
+static void allocate_labelled(long more)
+{
+	while (more-- > 0 && count < BLOCKS_MAX)
+		blocks[count++] = mmviz_alloc_labeled(arena, block_bytes, "a label");
+}
+
+static void choose_tag(long number)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "tag %ld", number);
+	block_tag = mmviz_tag_intern(name);
+}
+
+/* A second thread that lives on: it allocates what it is told. */
+static int work[2], done[2];
+
+static void *assist(void *argument)
+{
+	long more;
+
+	while (read(work[0], &more, sizeof(more)) == (ssize_t)sizeof(more)) {
+		allocate(more);
+		if (write(done[1], &more, sizeof(more)) < 0)
+			break;
+	}
+	return argument;
+}
+
+static void let_assistant_allocate(long more)
+{
+	static pthread_t assistant;
+
+	if (assistant == 0 && (pipe(work) != 0 || pipe(done) != 0 ||
+			       pthread_create(&assistant, NULL, assist, NULL) != 0))
+		abort();
+	if (write(work[1], &more, sizeof(more)) < 0 || read(done[0], &more, sizeof(more)) < 0)
+		abort();
 }
 
 static void release(long less)
@@ -134,6 +178,25 @@ static void execute(char letter, long number)
 		break;
 	case 'f':
 		release(number);
+		break;
+	case 'b':
+		block_bytes = (size_t)number;
+		break;
+	case 'g':
+		choose_tag(number);
+		break;
+	case 'L':
+		allocate_labelled(number);
+		break;
+	case 'w':
+		let_assistant_allocate(number);
+		break;
+	case 'r':
+		mmviz_arena_reset(arena);
+		count = 0;
+		break;
+	case 'R':
+		blocks[count - 1] = mmviz_realloc(arena, blocks[count - 1], (size_t)number, 0);
 		break;
 	case 'm':
 		mmviz_mark("a mark");

@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 libc='<[a-z0-9_]+\.h>|<(sys|linux|asm|arpa|net|netinet)/[a-z0-9_]+\.h>'
 libraries='<(bpf|elfutils|libiberty)/|<(libelf|gelf|elf|dwarf|zlib|jansson|libwebsockets|seccomp)\.h>|<sys/capability\.h>'
 abi='<mmviz/abi\.h>'
-views='"model/(view|view_state|stack_view)\.h"'
+views='"model/(view|view_state|events|stack_view|exact_view)\.h"'
 
 # files | may | never | what is planted
 rules=(
@@ -22,7 +22,7 @@ rules=(
 	"user/collect/* | $libc|<bpf/[a-z]+\.h>|<elfutils/[a-z]+\.h>|<libiberty/demangle\.h>|$abi|\"collect/[a-z_]+\.h\"|\"(mmviz\.skel|ring\.bpf)\.h\" | <(jansson|libwebsockets|seccomp)\.h> | \"model/replica.h\""
 	"user/model/* | $libc|$abi|\"model/[a-z_]+\.h\" | $libraries | \"collect/target.h\""
 	"user/serve/* | $libc|$abi|<sys/capability\.h>|\"(serve|export|store)/[a-z_/]+\.h\"|$views | <(bpf|elfutils)/|<(libelf|gelf)\.h> | \"model/replica.h\""
-	"user/export/* | $libc|$abi|\"export/[a-z_]+\.h\"|$views | <(bpf|elfutils)/|<(libelf|gelf|libwebsockets|seccomp)\.h> | \"serve/server.h\""
+	"user/export/* | $libc|$abi|\"export/[a-z_]+\.h\"|\"pprof\.pb-c\.h\"|$views | <(bpf|elfutils)/|<(libelf|gelf|libwebsockets|seccomp)\.h> | \"serve/server.h\""
 	"user/store/* | $libc|$abi|\"store/[a-z_]+\.h\"|$views | <(bpf|elfutils)/|<(libelf|gelf|libwebsockets|seccomp)\.h> | \"collect/walk.h\""
 	"user/* | $libc|$abi|<bpf/[a-z]+\.h>|\"[a-z_/]+\.h\" | <mmviz/mmviz\.h> | \"../lib/heap.h\""
 )

@@ -35,7 +35,6 @@ struct seen {
 	uint64_t final_seq[HEAPS_MAX];
 	uint64_t allocations, gaps, events;
 	uint64_t sampled_bytes, most_stack_bytes;
-	uint64_t weights, frees;
 	enum attach_end end;
 	int ends, exit_code;
 };
@@ -61,17 +60,6 @@ static void on_batch(void *context, const struct attach_batch *batch)
 	}
 	if (batch->next > seen->next[heap])
 		seen->next[heap] = batch->next;
-}
-
-static void on_event(void *context, const struct attach_event *event)
-{
-	struct seen *seen = context;
-
-	assert_int_equal(event->arena_id, 1);
-	assert_int_equal(event->bytes, 64);
-	seen->events++;
-	seen->weights += event->weight;
-	seen->frees += event->is_free;
 }
 
 static void on_sample(void *context, const struct attach_sample *sample)
@@ -100,8 +88,7 @@ static void on_end(void *context, enum attach_end how, int exit_code)
 
 static struct attach_callbacks callbacks_into(struct seen *seen)
 {
-	return (struct attach_callbacks){
-		.context = seen, .batch = on_batch, .event = on_event, .end = on_end};
+	return (struct attach_callbacks){.context = seen, .batch = on_batch, .end = on_end};
 }
 
 /* ------------------------------------------------------------------ helpers */
@@ -466,28 +453,6 @@ static void test_lying_logs_are_counted(void **state)
 	session_stop(&session);
 }
 
-static void test_events_mode_thins_out_in_the_kernel(void **state)
-{
-	const struct attach_options options = {.mode = ATTACH_EVENTS, .sample_events = 1};
-	struct session session = {0};
-
-	(void)state;
-	session_start_with(&session, "attach_target_pie", &options, false);
-	child_do(&session.child, "a1000");
-	child_do(&session.child, "f300");
-	assert_int_equal(attach_drain(session.attach), 1300);
-	assert_int_equal(session.seen.weights, 1300);
-	assert_int_equal(session.seen.frees, 300);
-	assert_int_equal(attach_set_sampling(session.attach, 0), -EINVAL);
-	assert_int_equal(attach_set_sampling(session.attach, 10), 0);
-	session.seen = (struct seen){0};
-	child_do(&session.child, "a20000");
-	assert_true(attach_drain(session.attach) > 0);
-	assert_in_range(session.seen.events, 1600, 2400); /* 2000, sigma 42 */
-	assert_int_equal(session.seen.weights, session.seen.events * 10);
-	session_stop(&session);
-}
-
 static void test_sampled_mode_carries_stacks(void **state)
 {
 	const struct attach_options options = {.mode = ATTACH_SAMPLED};
@@ -659,7 +624,6 @@ int main(void)
 		cmocka_unit_test_setup(test_drain_ends_while_the_target_is_faster,
 				       skip_unless_root),
 		cmocka_unit_test_setup(test_lying_logs_are_counted, skip_unless_root),
-		cmocka_unit_test_setup(test_events_mode_thins_out_in_the_kernel, skip_unless_root),
 		cmocka_unit_test_setup(test_sampled_mode_carries_stacks, skip_unless_root),
 		cmocka_unit_test_setup(test_refusals_have_their_own_errors, skip_unless_root),
 		cmocka_unit_test_setup(test_zombie_has_ended, skip_unless_root),

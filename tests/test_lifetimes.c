@@ -130,9 +130,9 @@ static void note_death(struct fixture *fixture, const struct birth *birth, uint3
 		       uint64_t position_ns, bool is_same_heap)
 {
 	int64_t ticks = (int64_t)tick - birth->tick;
-	uint64_t age_ns = ticks < 0 ? 0 : (uint64_t)ticks * 65536 + 32768;
+	uint64_t age_ns = ticks < 0 ? 32768 : (uint64_t)ticks * 65536 + 32768;
 
-	if (ticks >= 0 && ticks < 2 && is_same_heap)
+	if (ticks >= 0 && ticks < 2 && is_same_heap && position_ns < 131072)
 		age_ns = position_ns;
 	fixture->deaths[birth->context][log2_of(age_ns)]++;
 	fixture->counted++;

@@ -216,6 +216,62 @@ static void test_marks_are_reported_once(void **state)
 	fixture_stop(&fixture);
 }
 
+/* What the kernel does when somebody attaches. */
+static void raise_stack(const struct fixture *fixture)
+{
+	const uint16_t raised = 1;
+
+	poke(fixture,
+	     target_registry_addr(fixture->target) + offsetof(struct mmviz_semaphores, stack),
+	     &raised, sizeof(raised));
+}
+
+/* Id of the newest stack; 0: none. */
+static uint32_t last_stack(const struct fixture *fixture)
+{
+	uint32_t id = registry_reader_contexts_known(fixture->reader);
+
+	while (id-- > 1)
+		if (registry_reader_context(fixture->reader, id)->kind == MMVIZ_CONTEXT_STACK)
+			return id;
+	return 0;
+}
+
+static void test_stacks_count_as_their_tag_or_site(void **state)
+{
+	struct fixture fixture = {0};
+	struct registry_stacks known;
+	uint32_t stacks = 0, kinds[4] = {0};
+
+	(void)state;
+	fixture_start(&fixture);
+	raise_stack(&fixture);
+	child_do(&fixture.child, "a10");
+	child_do(&fixture.child, "2");
+	assert_int_equal(registry_reader_refresh(fixture.reader), 0);
+	for (uint32_t id = 0; id < registry_reader_contexts_known(fixture.reader); id++) {
+		const struct registry_context *context =
+			registry_reader_context(fixture.reader, id);
+		const struct registry_context *base = registry_reader_context(
+			fixture.reader, registry_reader_base(fixture.reader, id));
+
+		assert_string_equal(context->text, base->text);
+		kinds[base->kind] += context->kind == MMVIZ_CONTEXT_STACK;
+		if (context->kind != MMVIZ_CONTEXT_STACK)
+			continue;
+		stacks++;
+		assert_in_range(context->frames_count, 1, MMVIZ_STACK_FRAMES_MAX);
+		if (base->kind == MMVIZ_CONTEXT_SITE)
+			assert_int_equal(context->return_addr[0], base->value);
+	}
+	assert_int_equal(kinds[MMVIZ_CONTEXT_TAG] + kinds[MMVIZ_CONTEXT_SITE], stacks);
+	assert_true(kinds[MMVIZ_CONTEXT_TAG] > 0 && kinds[MMVIZ_CONTEXT_SITE] > 0);
+	assert_int_equal(registry_reader_stacks(fixture.reader, &known), 0);
+	assert_int_equal(known.count, stacks);
+	assert_int_equal(known.refused, 0);
+	fixture_stop(&fixture);
+}
+
 static void test_names_outlive_the_target(void **state)
 {
 	struct fixture fixture = {0};
@@ -257,6 +313,72 @@ static void test_unsound_arenas_are_not_believed(void **state)
 	expect_disbelief(offsetof(struct mmviz_arena_head, capacity_bytes), 0, 8);
 	expect_disbelief(offsetof(struct mmviz_arena_head, frontier_units), UINT64_MAX, 8);
 	expect_disbelief(offsetof(struct mmviz_arena_head, span_shift), 0xffff, 2);
+}
+
+/* A reader that comes after the lie: the stack has no frames and counts as untagged. */
+static void expect_no_stack(const struct fixture *fixture, uint32_t id)
+{
+	const struct registry_context *context;
+	struct registry_reader *late;
+
+	assert_int_equal(registry_reader_open(fixture->target, &late), 0);
+	context = registry_reader_context(late, id);
+	assert_int_equal(context->kind, MMVIZ_CONTEXT_STACK);
+	assert_string_equal(context->text, "untagged");
+	assert_int_equal(context->frames_count, 0);
+	assert_int_equal(registry_reader_base(late, id), 0);
+	registry_reader_close(late);
+}
+
+static void test_stacks_that_are_none_have_no_frames(void **state)
+{
+	struct fixture fixture = {0};
+	struct mmviz_context entry, lie;
+	struct mmviz_stack stack;
+	uint64_t table_addr, entry_addr;
+	uint32_t id;
+
+	(void)state;
+	fixture_start(&fixture);
+	raise_stack(&fixture);
+	child_do(&fixture.child, "a10");
+	assert_int_equal(registry_reader_refresh(fixture.reader), 0);
+	id = last_stack(&fixture);
+	assert_int_not_equal(id, 0);
+	assert_int_equal(target_read(fixture.target,
+				     target_registry_addr(fixture.target) +
+					     offsetof(struct mmviz_registry, contexts_addr),
+				     &table_addr, sizeof(table_addr)),
+			 0);
+	entry_addr = table_addr + id * sizeof(entry);
+	assert_int_equal(target_read(fixture.target, entry_addr, &entry, sizeof(entry)), 0);
+	assert_int_equal(target_read(fixture.target, entry.value, &stack, entry.length), 0);
+
+	for (uint64_t addr = 0; addr < 2; addr++) {
+		lie = (struct mmviz_context){addr ? UINT64_MAX - 8 : 8, entry.length, entry.kind};
+		poke(&fixture, entry_addr, &lie, sizeof(lie));
+		expect_no_stack(&fixture, id);
+	}
+	for (uint32_t length = 0; length < 4; length++) {
+		static const uint32_t lengths[] = {0, MMVIZ_STACK_HEAD_BYTES,
+						   sizeof(struct mmviz_stack) + 8, UINT32_MAX};
+
+		lie = (struct mmviz_context){entry.value, lengths[length], entry.kind};
+		poke(&fixture, entry_addr, &lie, sizeof(lie));
+		expect_no_stack(&fixture, id);
+	}
+	poke(&fixture, entry_addr, &entry, sizeof(entry));
+	for (uint32_t lied = 0; lied < 3; lied++) { /* itself, a younger one, none */
+		uint32_t contexts[] = {id, id + 1, UINT32_MAX};
+
+		poke(&fixture, entry.value, &contexts[lied], sizeof(uint32_t));
+		expect_no_stack(&fixture, id);
+	}
+	poke(&fixture, entry.value, &stack, entry.length);
+	stack.frames_count = UINT16_MAX;
+	poke(&fixture, entry.value, &stack, entry.length);
+	expect_no_stack(&fixture, id);
+	fixture_stop(&fixture);
 }
 
 static void test_heaps_in_a_circle_end(void **state)
@@ -323,6 +445,8 @@ int main(void)
 		cmocka_unit_test(test_names_are_safe),
 		cmocka_unit_test(test_untagged_code_is_named_by_module),
 		cmocka_unit_test(test_marks_are_reported_once),
+		cmocka_unit_test(test_stacks_count_as_their_tag_or_site),
+		cmocka_unit_test(test_stacks_that_are_none_have_no_frames),
 		cmocka_unit_test(test_names_outlive_the_target),
 		cmocka_unit_test(test_unsound_arenas_are_not_believed),
 		cmocka_unit_test(test_heaps_in_a_circle_end),

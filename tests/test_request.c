@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -84,12 +85,56 @@ static void anything_else_is_refused(void **state)
 		"{\"type\":\"map\",\"request\":1,\"arena\":1,\"first_place\":0,"
 		"\"places_per_texel\":1,\"texels\":262145}",
 		"{\"type\":\"ack\xff\",\"request\":1}",
+		"{\"type\":\"events\",\"sample\":-1}",
+		"{\"type\":\"events\",\"sample\":1.5}",
+		"{\"type\":\"events\",\"sample\":\"10\"}",
+		"{\"type\":\"events\",\"by\":\"size\"}",
+		"{\"type\":\"events\",\"by\":1}",
+		"{\"type\":\"events\",\"min_bytes\":-5}",
+		"{\"type\":\"events\",\"thread\":4294967296}",
+		"{\"type\":\"events\",\"tag_id\":4294967295}",
+		"{\"type\":\"events\",\"tag\":7}",
+		"{\"type\":\"events\",\"request\":7}",
 	};
 	struct request request;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
 		assert_int_equal(parse(wrong[i], &request), -EINVAL);
+}
+
+static void settings_of_events_are_understood(void **state)
+{
+	struct events_settings settings;
+	struct request request;
+	char longer[256];
+	const char *why;
+
+	(void)state;
+	assert_int_equal(parse("{\"type\":\"events\"}", &request), 0);
+	assert_int_equal(request.type, REQUEST_EVENTS);
+	assert_int_equal(request.events.sample, 1);
+	assert_int_equal(request.events.max_bytes, EVENTS_BLOCK_MAX);
+	assert_int_equal(request.events.tag_id, EVENTS_ANY_TAG);
+	assert_int_equal(parse("{\"type\":\"events\",\"by\":\"bytes\",\"sample\":4096,"
+			       "\"min_bytes\":16,\"max_bytes\":null,\"tag\":\"GET /\","
+			       "\"tag_id\":null,\"thread\":17}",
+			       &request),
+			 0);
+	assert_int_equal(request.events.is_by_bytes, 1);
+	assert_int_equal(request.events.sample, 4096);
+	assert_int_equal(request.events.min_bytes, 16);
+	assert_int_equal(request.events.max_bytes, EVENTS_BLOCK_MAX);
+	assert_int_equal(request.events.thread_id, 17);
+	assert_string_equal(request.events.tag, "GET /");
+	assert_int_equal(request_parse_events("{\"tag_id\":3}", 12, &settings, &why), 0);
+	assert_int_equal(settings.tag_id, 3);
+	assert_int_equal(request_parse_events("[]", 2, &settings, &why), -EINVAL);
+	assert_int_equal(request_parse_events("", 0, &settings, &why), -EINVAL);
+	/* Too long a name arrives without an end, and is refused by its check. */
+	snprintf(longer, sizeof(longer), "{\"tag\":\"%0128d\"}", 0);
+	assert_int_equal(request_parse_events(longer, strlen(longer), &settings, &why), 0);
+	assert_null(memchr(settings.tag, '\0', sizeof(settings.tag)));
 }
 
 static void deep_nesting_does_no_harm(void **state)
@@ -108,6 +153,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(messages_of_the_contract_are_understood),
 		cmocka_unit_test(anything_else_is_refused),
+		cmocka_unit_test(settings_of_events_are_understood),
 		cmocka_unit_test(deep_nesting_does_no_harm),
 	};
 

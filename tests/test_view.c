@@ -183,6 +183,50 @@ static void blocks_contexts_and_totals_agree(void **state)
 	assert_true(totals.is_exact);
 }
 
+/* As if each odd context were a stack of the even one before. */
+static uint32_t even(void *context, uint32_t id)
+{
+	(void)context;
+	return id & ~1u;
+}
+
+static void stacks_add_up_to_their_tags(void **state)
+{
+	struct fixture *fixture = *state;
+	struct view_context together[16], apart[16];
+	struct view_totals totals;
+	uint32_t count, apart_count, all;
+
+	fixture->view.names.base = even;
+	view_tick(&fixture->view);
+	view_totals(&fixture->view, &totals);
+	apart_count = view_contexts_apart(&fixture->view, apart, 16, &all);
+	assert_int_equal(apart_count, all);
+	assert_in_range(apart_count, 9, 10);
+	for (uint32_t arena_id = 0; arena_id <= 7; arena_id += 7) {
+		uint64_t bytes = 0;
+
+		count = view_contexts(&fixture->view, arena_id, together, 16);
+		assert_in_range(count, 5, 6);
+		for (uint32_t i = 0; i < count; i++) {
+			struct view_context sum = {0};
+
+			assert_int_equal(together[i].id % 2, 0);
+			for (uint32_t k = 0; k < apart_count; k++) {
+				assert_int_equal(apart[k].base, apart[k].id & ~1u);
+				if (apart[k].base != together[i].id)
+					continue;
+				sum.live_blocks += apart[k].live_blocks;
+				sum.live_bytes += apart[k].live_bytes;
+			}
+			assert_int_equal(sum.live_blocks, together[i].live_blocks);
+			assert_int_equal(sum.live_bytes, together[i].live_bytes);
+			bytes += together[i].live_bytes;
+		}
+		assert_int_equal(bytes, totals.live_bytes);
+	}
+}
+
 /* ------------------------------------------------------------------ single blocks */
 
 static void each_offset_of_a_cell_leads_to_its_block(void **state)
@@ -406,6 +450,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		with_arena(an_arena_is_the_sum_of_its_parts),
 		with_arena(blocks_contexts_and_totals_agree),
+		with_arena(stacks_add_up_to_their_tags),
 		with_arena(each_offset_of_a_cell_leads_to_its_block),
 		with_arena(ages_count_from_birth_or_from_the_attach),
 		with_arena(the_map_is_right_to_the_byte),

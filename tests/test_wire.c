@@ -125,14 +125,15 @@ static void totals_come_in_the_order_of_the_contract(void **state)
 		.is_exact = true,
 		.target_state = VIEW_TARGET_EXECED,
 		.exit_code = 22,
+		.fallback_since_ns = 23000000,
 	};
 	struct wire_buffer buffer = {0};
 
 	(void)state;
 	wire_totals(&buffer, &totals);
-	expect_header(&buffer, 2, 23);
-	assert_int_equal(buffer.used, 16 + 23 * 8);
-	for (int field = 0; field < 23; field++) {
+	expect_header(&buffer, 2, 24);
+	assert_int_equal(buffer.used, 16 + 24 * 8);
+	for (int field = 0; field < 24; field++) {
 		double expected = field == 20 ? 1 : field == 21 ? 2 : field;
 
 		assert_true(f64_at(&buffer, 16 + 8 * (size_t)field) == expected);

@@ -25,6 +25,7 @@ static const struct command {
 	{"run", command_run, "start a program under mmviz's malloc and follow it"},
 	{"snapshot", command_snapshot, "write down the heap as it is now; needs no BPF"},
 	{"verify", command_verify, "check that the followed picture equals a fresh walk"},
+	{"report", command_report, "call stacks of a while: for pprof, for flame graphs, as JSON"},
 	{"list", command_list, "processes that can be attached"},
 	{"doctor", command_doctor, "what this machine lacks, and the command that mends it"},
 };

@@ -10,7 +10,7 @@
 #define HALF_LIFE_SECOND 0.25
 #define BATCH_SECONDS	 0.002
 #define WAKEUP_SECONDS	 0.005
-#define LOG_EVENTS_LEAST 16u
+#define LOG_EVENTS_LEAST 128u
 #define WAKEUP_LEAST	 (64u << 10)
 #define BUSY_RATE	 1e6
 

@@ -4,7 +4,8 @@
  *
  * Three settings follow the load, so that a quiet target is seen soon and a busy one costs little:
  *
- *   log_events    a log is handed over at so many events: about 2 ms of the load, 16 to 512. So
+ *   log_events    a log is handed over at so many events: about 2 ms of the load, 128 to 512 (fewer would
+ *                 cost a target too much whose collector hangs). So
  *                 hand-overs, which trap, are some 500 a second until logs are as large as they get
  *   wakeup_bytes  the ring wakes the collector at 5 ms of the load, 64 KiB to a quarter of the ring
  *   wait_ms       nobody looks: 40; somebody does: 20; the target is busy: 10. Tails of logs are read

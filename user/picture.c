@@ -20,9 +20,11 @@
 
 #include "collect/log_reader.h"
 #include "collect/registry_reader.h"
+#include "collect/stacks.h"
 #include "collect/stop.h"
 #include "collect/target.h"
 #include "collect/walk.h"
+#include "exact_stacks.h"
 #include "model/view_state.h"
 
 #define SPAN_ATTEMPTS 4
@@ -34,6 +36,8 @@ struct picture {
 	struct replica replica;
 	struct view view;
 	uint64_t pause_ns, blocks_in_motion;
+	struct stacks *stacks; /* names of code, once they were asked for */
+	struct exact_view exact;
 };
 
 /* One arena while it is walked. */
@@ -230,6 +234,11 @@ static const char *describe_context(void *context, uint32_t id, uint32_t *kind)
 	return meaning->text;
 }
 
+static uint32_t base_of_context(void *context, uint32_t id)
+{
+	return registry_reader_base(context, id);
+}
+
 static uint64_t clock_ns(clockid_t clock)
 {
 	struct timespec now;
@@ -241,7 +250,8 @@ static uint64_t clock_ns(clockid_t clock)
 static void open_view(struct picture *picture)
 {
 	picture->view.replica = &picture->replica;
-	picture->view.names = (struct view_names){picture->registry, describe_context};
+	picture->view.names =
+		(struct view_names){picture->registry, describe_context, base_of_context};
 	picture->view.now = (struct view_now){
 		.monotonic_ns = picture->replica.attach_ns,
 		.realtime_ns = clock_ns(CLOCK_REALTIME),
@@ -278,10 +288,44 @@ int picture_take(pid_t pid, bool stop, struct picture **out)
 	return 0;
 }
 
+/* Asked for once: then the names are looked for; and once more when they are found. */
+static int take_named(struct picture *picture, uint32_t max)
+{
+	const struct exact_source source = {&picture->view, picture->registry, picture->stacks};
+	int error = exact_stacks_take(&source, max, &picture->exact);
+
+	if (error)
+		return error;
+	stacks_finish(picture->stacks);
+	exact_stacks_free(&picture->exact);
+	return exact_stacks_take(&source, max, &picture->exact);
+}
+
+int picture_stacks(struct picture *picture, uint32_t max, const struct exact_view **out)
+{
+	struct registry_stacks known;
+	int error = registry_reader_stacks(picture->registry, &known);
+
+	if (!error && known.count == 0)
+		return -ENOENT;
+	if (!error && !picture->stacks)
+		error = stacks_open(target_pid(picture->target), &picture->stacks);
+	if (!error && !stacks_is_started(picture->stacks))
+		error = stacks_start(picture->stacks);
+	exact_stacks_free(&picture->exact);
+	if (!error)
+		error = take_named(picture, max);
+	if (!error)
+		*out = &picture->exact;
+	return error;
+}
+
 void picture_free(struct picture *picture)
 {
 	if (!picture)
 		return;
+	exact_stacks_free(&picture->exact);
+	stacks_close(picture->stacks);
 	view_fini(&picture->view);
 	replica_fini(&picture->replica);
 	registry_reader_close(picture->registry);

@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "model/exact_view.h"
 #include "model/view.h"
 
 struct picture;
@@ -25,6 +26,11 @@ void picture_free(struct picture *picture); /* NULL is fine */
 
 const struct view *picture_view(const struct picture *picture);
 uint64_t picture_pause_ns(const struct picture *picture); /* 0: it was not stopped */
+/*
+ * The live blocks by call stack, with names: the `max` stacks with most bytes (0: all). -ENOENT: the
+ * target has named no stacks (--stacks all does). Valid until picture_free, and freed by it.
+ */
+int picture_stacks(struct picture *picture, uint32_t max, const struct exact_view **out);
 uint64_t picture_blocks_in_motion(const struct picture *picture);
 
 #endif

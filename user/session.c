@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "session_events.h"
 #include "session_state.h"
 
 #define SLOW_FACTS_NS	 100000000ull /* how often memory sizes are read */
@@ -88,9 +89,11 @@ static void move_view(struct session *session)
 	now->ring_bytes = counters.ring_bytes;
 	now->contexts = registry_reader_contexts_count(session->registry);
 	now->is_followed = session_is_following(session);
+	now->is_walked = session->mode != ATTACH_EXACT;
 	now->target_state = target_state(session);
 	now->exit_code = session->exit_code;
 	read_slow_facts(session, now);
+	session_events_tick(session);
 	replica_keep_time(&session->replica, now->monotonic_ns);
 	view_tick(&session->view);
 }
@@ -108,6 +111,11 @@ static const char *describe_context(void *context, uint32_t id, uint32_t *kind)
 
 	*kind = meaning->kind;
 	return meaning->text;
+}
+
+static uint32_t base_of_context(void *context, uint32_t id)
+{
+	return registry_reader_base(context, id);
 }
 
 /* ------------------------------------------------------------------ open and close */
@@ -157,13 +165,17 @@ static int open_registry(struct session *session)
 
 static int open_target(struct session *session, const struct session_options *options)
 {
-	struct attach_callbacks callbacks = {
-		.context = session, .batch = session_on_batch, .end = on_end};
+	struct attach_callbacks callbacks = {.context = session,
+					     .batch = session_on_batch,
+					     .event = session_on_event,
+					     .end = on_end};
 	struct attach_options attach = options->attach;
 	struct attach_counters counters;
 	int error = target_open(options->pid, &session->target);
 
 	attach.may_unfollow = session->may_fall_back;
+	if (!error && attach.mode == ATTACH_EVENTS)
+		error = session_events_open(&options->events, &session->events, &attach.choice);
 	if (!error)
 		error = open_registry(session);
 	if (!error && options->sample_bytes > 0) {
@@ -239,7 +251,8 @@ int session_open(const struct session_options *options, struct session **out)
 		return error;
 	}
 	session->view.replica = &session->replica;
-	session->view.names = (struct view_names){session->registry, describe_context};
+	session->view.names =
+		(struct view_names){session->registry, describe_context, base_of_context};
 	move_view(session);
 	session->attach_duration_ns = session_clock_ns() - begun_ns;
 	*out = session;
@@ -252,6 +265,7 @@ void session_close(struct session *session)
 		return;
 	session_pace_end(session);
 	attach_close(session->attach);
+	session_events_close(session->events);
 	session_stacks_close(session);
 	registry_reader_close(session->registry);
 	target_close(session->target);

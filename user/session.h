@@ -12,6 +12,8 @@
 #include <sys/types.h>
 
 #include "collect/attach.h"
+#include "model/events.h"
+#include "model/exact_view.h"
 #include "model/stack_view.h"
 #include "model/view.h"
 
@@ -20,11 +22,15 @@ struct session;
 struct session_options {
 	pid_t pid;
 	struct attach_options attach;
+	struct events_settings events; /* events mode */
 	/* Exact mode: a target that makes events faster than they can be followed is seen by walks
 	 * for a while. Otherwise the loss is counted and healed, again and again. */
 	bool may_fall_back;
 	uint64_t sample_bytes; /* mean between sampled stacks; 0: no stacks */
 };
+/* The default. Only where this is wanted, a target that allocates so fast that sampling would cost
+ * it much is sampled less often for a while; any other mean is kept to. */
+#define SESSION_SAMPLE_BYTES	 (512ULL << 10)
 #define SESSION_SAMPLE_BYTES_MAX (1ULL << 40)
 struct session_verdict {	  /* of one comparison of replica and fresh walk */
 	uint64_t compared_blocks; /* places that no event touched meanwhile */
@@ -64,8 +70,20 @@ void session_stacks_finish(struct session *session);
 /* Sample more or less from now on. -EOPNOTSUPP: off; -EINVAL; -ESRCH the target has ended. */
 int session_set_sample_bytes(struct session *session, uint64_t mean_bytes);
 
+/* Live blocks by call stack, exactly (--stacks all, now or at an earlier attach): as session_stacks. */
+int session_exact_stacks(struct session *session, uint32_t max, struct exact_view *out);
+void session_exact_stacks_free(struct exact_view *view);
+
 /* Compare replica and fresh walk (PROTOCOL rule 13). 0 and a verdict, or -errno. Prints the first
  * differences to stderr. */
 int session_verify(struct session *session, struct session_verdict *out);
+
+/* Events mode: what was told; NULL in other modes. */
+const struct events *session_events(const struct session *session);
+const struct events_settings *session_events_settings(const struct session *session);
+/* The tag that was asked for does not exist yet. */
+bool session_events_is_waiting(const struct session *session);
+/* From now on, also without privileges. NULL, or why not: a constant text. */
+const char *session_events_choose(struct session *session, const struct events_settings *settings);
 
 #endif

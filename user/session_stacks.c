@@ -17,9 +17,14 @@
 
 #include <mmviz/abi.h>
 
+#include "exact_stacks.h"
 #include "session_state.h"
 
-#define MEAN_DEFAULT_BYTES (512u << 10) /* as in abi.h */
+/* A sample and its end cost the target about 4 us, and us as much. */
+#define WINDOW_NS	   100000000ull
+#define SAMPLES_MANY	   8000 /* a second: then every other one is spared, or more */
+#define SAMPLES_FEW	   1500 /* then the mean goes back, step by step */
+#define CONTEXTS_EACH_TICK 512	/* whose code is handed over to be named */
 #define CONTROL_OFFSET	   offsetof(struct mmviz_registry, control_sample_bytes)
 
 static int refuse(const struct session *session, const char *what, int error)
@@ -36,7 +41,7 @@ static int refuse(const struct session *session, const char *what, int error)
 /* What the target goes by. */
 static uint64_t effective_bytes(uint64_t control)
 {
-	return control != 0 ? control : MEAN_DEFAULT_BYTES;
+	return control != 0 ? control : SESSION_SAMPLE_BYTES;
 }
 
 static int write_mean(const struct session *session, uint64_t mean_bytes)
@@ -56,8 +61,9 @@ int session_stacks_open(struct session *session, uint64_t sample_bytes)
 		error = stacks_open(target_pid(session->target), &own->stacks);
 	if (error != 0)
 		return refuse(session, "looking for its code", error);
-	own->mean_bytes = own->mean_before_bytes = sample_bytes;
-	own->since_ns = own->changed_ns = session_clock_ns();
+	own->mean_bytes = own->mean_before_bytes = own->wanted_bytes = sample_bytes;
+	own->may_spare = sample_bytes == SESSION_SAMPLE_BYTES;
+	own->since_ns = own->changed_ns = own->window_ns = session_clock_ns();
 	if (effective_bytes(own->found_control) != sample_bytes)
 		error = write_mean(session, sample_bytes);
 	return error != 0 ? refuse(session, "setting how often to sample", error) : 0;
@@ -74,21 +80,75 @@ void session_stacks_close(struct session *session)
 	session->stacks.stacks = NULL;
 }
 
+static int change_mean(struct session *session, uint64_t mean_bytes)
+{
+	struct session_stacks *own = &session->stacks;
+	int error = session->is_over ? -ESRCH : write_mean(session, mean_bytes);
+
+	if (error != 0)
+		return error;
+	own->mean_before_bytes = own->mean_bytes;
+	own->mean_bytes = mean_bytes;
+	own->changed_ns = session_clock_ns();
+	return 0;
+}
+
+/* By the samples of the last window; see session.h. */
+static void spare(struct session *session)
+{
+	struct session_stacks *own = &session->stacks;
+	uint64_t now_ns = session_clock_ns(), passed_ns = now_ns - own->window_ns;
+	uint64_t mean_bytes = own->mean_bytes;
+	double per_second = (double)own->window_samples * 1e9 / (double)passed_ns;
+
+	if (passed_ns < WINDOW_NS)
+		return;
+	own->window_ns = now_ns;
+	own->window_samples = 0;
+	if (!own->may_spare || session->is_over)
+		return;
+	for (; per_second > SAMPLES_MANY && mean_bytes < SESSION_SAMPLE_BYTES_MAX; per_second /= 2)
+		mean_bytes *= 2;
+	if (per_second < SAMPLES_FEW && mean_bytes == own->mean_bytes &&
+	    mean_bytes > own->wanted_bytes)
+		mean_bytes /= 2;
+	if (mean_bytes != own->mean_bytes)
+		change_mean(session, mean_bytes);
+}
+
 int session_stacks_run(struct session *session)
 {
 	struct session_stacks *own = &session->stacks;
 
-	if (own->stacks == NULL || stacks_is_started(own->stacks))
+	if (own->stacks == NULL)
 		return 0;
-	return stacks_start(own->stacks);
+	spare(session);
+	own->wanted_contexts = exact_stacks_want(
+		&(struct exact_source){&session->view, session->registry, own->stacks},
+		own->wanted_contexts, CONTEXTS_EACH_TICK);
+	return stacks_is_started(own->stacks) ? 0 : stacks_start(own->stacks);
+}
+
+int session_exact_stacks(struct session *session, uint32_t max, struct exact_view *out)
+{
+	const struct exact_source source = {&session->view, session->registry,
+					    session->stacks.stacks};
+
+	return source.stacks != NULL ? exact_stacks_take(&source, max, out) : -EOPNOTSUPP;
+}
+
+void session_exact_stacks_free(struct exact_view *view)
+{
+	exact_stacks_free(view);
 }
 
 /* What lay in the ring when the mean was changed has the mean from before. */
 void session_on_sample(void *context, const struct attach_sample *sample)
 {
-	const struct session *session = context;
-	const struct session_stacks *own = &session->stacks;
+	struct session *session = context;
+	struct session_stacks *own = &session->stacks;
 
+	own->window_samples += !sample->is_free;
 	stacks_take(own->stacks, sample,
 		    sample->at_ns < own->changed_ns ? own->mean_before_bytes : own->mean_bytes);
 }
@@ -109,12 +169,11 @@ int session_set_sample_bytes(struct session *session, uint64_t mean_bytes)
 		return -EOPNOTSUPP;
 	if (mean_bytes == 0 || mean_bytes > SESSION_SAMPLE_BYTES_MAX)
 		return -EINVAL;
-	error = session->is_over ? -ESRCH : write_mean(session, mean_bytes);
+	error = change_mean(session, mean_bytes);
 	if (error != 0)
 		return error;
-	own->mean_before_bytes = own->mean_bytes;
-	own->mean_bytes = mean_bytes;
-	own->changed_ns = session_clock_ns();
+	own->wanted_bytes = mean_bytes;
+	own->may_spare = mean_bytes == SESSION_SAMPLE_BYTES;
 	return 0;
 }
 
@@ -187,6 +246,7 @@ static int make_view(const struct session *session, const struct stacks_snapshot
 		.at_ns = session_clock_ns() + session->realtime_offset_ns,
 		.since_ns = session->stacks.since_ns + session->realtime_offset_ns,
 		.sample_bytes = session->stacks.mean_bytes,
+		.wanted_bytes = session->stacks.wanted_bytes,
 		.samples = snapshot->samples,
 		.without_stack = snapshot->without_stack,
 		.untracked = snapshot->untracked,

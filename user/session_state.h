@@ -46,8 +46,12 @@ struct followed_arena {
 struct session_stacks {
 	struct stacks *stacks;			/* NULL: off */
 	uint64_t mean_bytes, mean_before_bytes; /* between samples; before changed_ns */
-	uint64_t since_ns, changed_ns;		/* CLOCK_MONOTONIC */
-	uint64_t found_control;			/* what the target had */
+	uint64_t wanted_bytes;			/* what mean_bytes is when nothing is spared */
+	bool may_spare;
+	uint64_t window_ns, window_samples; /* since then so many were taken */
+	uint64_t since_ns, changed_ns;	    /* CLOCK_MONOTONIC */
+	uint64_t found_control;		    /* what the target had */
+	uint32_t wanted_contexts;	    /* the names of those below were asked for */
 };
 
 struct session {
@@ -68,6 +72,8 @@ struct session {
 	bool may_fall_back;
 	uint32_t told_log_events; /* 0: nothing was told to the target */
 	uint64_t told_wakeup_bytes;
+
+	struct session_events *events; /* events mode; else NULL */
 
 	struct followed_arena *arenas; /* in order of id */
 	uint32_t arenas_count;

@@ -4,7 +4,7 @@
  * numbers. bench/compare starts it, once for every figure.
  *
  *	bench_alloc [--seconds S | --operations N | --memory] [--frames N]
- *	            [--probe batch|sample|alloc] WORKLOAD
+ *	            [--probe batch|stack|sample|alloc] WORKLOAD
  *
  * With --probe it first waits until somebody listens to that probe. --memory looks at resident
  * bytes instead of the clock (memory.h).
@@ -87,6 +87,7 @@ static bool is_armed(const char *probe)
 	if (!shared)
 		return false;
 	return strcmp(probe, "batch") == 0    ? shared->semaphores.batch
+	       : strcmp(probe, "stack") == 0  ? shared->semaphores.stack
 	       : strcmp(probe, "sample") == 0 ? shared->semaphores.sample
 					      : shared->semaphores.alloc;
 }
@@ -189,7 +190,7 @@ int main(int argc, char **argv)
 
 	if (!parse_options(&options, argc, argv)) {
 		fprintf(stderr, "usage: bench_alloc [--seconds S | --operations N | --memory] "
-				"[--frames N] [--probe batch|sample|alloc] WORKLOAD\n");
+				"[--frames N] [--probe batch|stack|sample|alloc] WORKLOAD\n");
 		return EX_USAGE;
 	}
 	if (!allocator_open()) {

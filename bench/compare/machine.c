@@ -44,6 +44,15 @@ void machine_describe(struct machine *out)
 	out->cores = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 }
 
+void machine_print(const char *command, FILE *out)
+{
+	struct machine machine;
+
+	machine_describe(&machine);
+	fprintf(out, "machine   %s, %u cores\nkernel    %s\ndate      %s\ncommand   %s\n",
+		machine.processor, machine.cores, machine.kernel, machine.date, command);
+}
+
 static int compare_doubles(const void *left, const void *right)
 {
 	double a = *(const double *)left, b = *(const double *)right;

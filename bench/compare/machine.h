@@ -5,6 +5,8 @@
 #ifndef MMVIZ_BENCH_MACHINE_H
 #define MMVIZ_BENCH_MACHINE_H
 
+#include <stdio.h>
+
 struct machine {
 	char processor[96];
 	char kernel[96];
@@ -13,6 +15,8 @@ struct machine {
 };
 
 void machine_describe(struct machine *out);
+/* The same, with the command, as the head of a report. */
+void machine_print(const char *command, FILE *out);
 
 /* Sorts `values` and returns the middle one, or the mean of the middle two. */
 double median(double *values, unsigned count);

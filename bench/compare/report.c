@@ -174,7 +174,7 @@ static void print_budget(const struct comparison *comparison, const struct budge
 
 static void print_head(const struct comparison *comparison, FILE *out)
 {
-	rounds_print_machine(comparison, out);
+	machine_print(comparison->command, out);
 	rounds_print_runs(comparison, out);
 	fprintf(out, "\ntimed     ns of CPU time, user and kernel, for an allocation or a free; "
 		     "page faults of the loop are inside,\n          filling and warming up are "

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "contender.h"
-#include "machine.h"
 
 static int run_round(const struct comparison *comparison, unsigned subject, unsigned round,
 		     rounds_measure measure, void *context)
@@ -106,16 +105,6 @@ const char *rounds_command_line(int argc, char **argv)
 		used += (size_t)snprintf(line + used, sizeof(line) - used, "%s%s", i ? " " : "",
 					 argv[i]);
 	return line;
-}
-
-void rounds_print_machine(const struct comparison *comparison, FILE *out)
-{
-	struct machine machine;
-
-	machine_describe(&machine);
-	fprintf(out, "machine   %s, %u cores\nkernel    %s\ndate      %s\ncommand   %s\n",
-		machine.processor, machine.cores, machine.kernel, machine.date,
-		comparison->command);
 }
 
 void rounds_print_runs(const struct comparison *comparison, FILE *out)

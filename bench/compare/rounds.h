@@ -42,8 +42,6 @@ unsigned rounds_parse_runs(const char *argument, unsigned least, struct argp_sta
 
 /* The command as it was given; lives as long as the process. */
 const char *rounds_command_line(int argc, char **argv);
-/* Machine, kernel, day, command. */
-void rounds_print_machine(const struct comparison *comparison, FILE *out);
 /* How many runs of how many seconds, and of whom fewer; no newline at the end. */
 void rounds_print_runs(const struct comparison *comparison, FILE *out);
 

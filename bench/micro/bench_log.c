@@ -114,11 +114,7 @@ static void measure(struct bench *bench, const char *mode, struct workload *work
 
 static void print_head(void)
 {
-	struct machine machine;
-
-	machine_describe(&machine);
-	printf("machine   %s, %u cores\nkernel    %s\ndate      %s\ncommand   bench/log\n",
-	       machine.processor, machine.cores, machine.kernel, machine.date);
+	machine_print("bench/log", stdout);
 	printf("runs      %u of %u events for each figure; ns of CPU time for an event\n\n", RUNS,
 	       EVENTS);
 	printf("%-17s %8s %8s %10s\n", "", "median", "best", "over silent");

@@ -184,11 +184,7 @@ static double bytes_each(const struct bench *bench)
 
 static void print_head(void)
 {
-	struct machine machine;
-
-	machine_describe(&machine);
-	printf("machine   %s, %u cores\nkernel    %s\ndate      %s\ncommand   bench/replica\n",
-	       machine.processor, machine.cores, machine.kernel, machine.date);
+	machine_print("bench/replica", stdout);
 	printf("runs      %u of %u events for each figure, %u texels\n\n", RUNS, EVENTS, TEXELS);
 	printf("%10s %12s %14s %10s %12s %8s %12s\n", "live", "walk ns", "event ns", "best",
 	       "M events/s", "map ms", "bytes each");

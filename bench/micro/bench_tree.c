@@ -106,11 +106,7 @@ static unsigned log2_rounded(uint32_t n)
 
 static void print_head(void)
 {
-	struct machine machine;
-
-	machine_describe(&machine);
-	printf("machine   %s, %u cores\nkernel    %s\ndate      %s\ncommand   bench/tree\n",
-	       machine.processor, machine.cores, machine.kernel, machine.date);
+	machine_print("bench/tree", stdout);
 	printf("runs      %u of %u operations for each figure\n\n", RUNS, OPERATIONS);
 	printf("%10s %6s | %s\n", "extents", "log2",
 	       "first fit: ns, best, ns/log2 | "

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "compare/figures.h"
+#include "compare/machine.h"
 #include "compare/rounds.h"
 
 #define ROWS_MAX	  16u
@@ -377,7 +378,7 @@ static void report(const struct options *options)
 {
 	int judged = contender_index(&comparison, "preload");
 
-	rounds_print_machine(&comparison, stdout);
+	machine_print(comparison.command, stdout);
 	printf("runs      %u of each, interleaved%s\n", options->runs,
 	       options->is_quick ? "; small sizes: no figures to quote" : "");
 	print_table("CPU seconds", sample_cpu, 3);

@@ -9,10 +9,12 @@
 #include <argp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "alloc/workloads.h"
 #include "compare/contender.h"
 #include "compare/figures.h"
+#include "compare/machine.h"
 #include "compare/rounds.h"
 
 #define FRAMES	    16u /* of the stack: as deep as programs' own, for those who look at it */
@@ -39,6 +41,7 @@ static struct contender contenders[CONTENDERS_MAX] = {
 	{.name = "preload", PRELOAD},
 	{.name = "exact", PRELOAD, .mode = "exact", .probe = "batch", .stacks = "off"},
 	{.name = "exact-sampled", PRELOAD, .mode = "exact", .probe = "sample"},
+	{.name = "exact-stacks", PRELOAD, .mode = "exact", .probe = "stack", .stacks = "all"},
 	{.name = "sampled", PRELOAD, .mode = "sampled", .probe = "sample"},
 	{.name = "heaptrack",
 	 .program = "bench/alloc_malloc",
@@ -64,7 +67,7 @@ static struct contender contenders[CONTENDERS_MAX] = {
 	 .tracer = "bench/tracers/gperftools.sh",
 	 .is_sampling = true},
 };
-static struct comparison comparison = {.contenders = contenders, .contenders_count = 13};
+static struct comparison comparison = {.contenders = contenders, .contenders_count = 14};
 
 /* Who sees what, and on which allocator. */
 static const struct row {
@@ -72,6 +75,7 @@ static const struct row {
 } rows[] = {
 	{"exact", "preload", "mmviz, every event"},
 	{"exact-sampled", "preload", "mmviz, and some stacks"},
+	{"exact-stacks", "preload", "mmviz, and every stack"},
 	{"heaptrack", "glibc", "heaptrack"},
 	{"lttng", "glibc", "LTTng-UST"},
 	{"uftrace", "glibc", "uftrace"},
@@ -246,6 +250,12 @@ static void print_ratios(void)
 	}
 }
 
+static bool is_to_see_all(const struct contender *contender)
+{
+	return !contender->is_sampling &&
+	       (!contender->mode || strcmp(contender->mode, "exact") == 0);
+}
+
 /* Of all calls of all runs: how many were left out by those who are to see each. */
 static void print_dropped(void)
 {
@@ -258,7 +268,7 @@ static void print_dropped(void)
 				traced += comparison.figures[s][i].samples[round].traced;
 				dropped += comparison.figures[s][i].samples[round].dropped;
 			}
-		if (traced + dropped > 0)
+		if (is_to_see_all(&contenders[i]) && traced + dropped > 0)
 			printf("  %-*s %.1f of %.1f millions%s\n", NAME_WIDTH - 2,
 			       contenders[i].name, traced / 1e6, (traced + dropped) / 1e6,
 			       dropped > 0 ? ": the rest was dropped" : "");
@@ -267,7 +277,7 @@ static void print_dropped(void)
 
 static void report(void)
 {
-	rounds_print_machine(&comparison, stdout);
+	machine_print(comparison.command, stdout);
 	rounds_print_runs(&comparison, stdout);
 	printf("; stacks of %u frames and more\n"
 	       "figures   ns of CPU time of the program's threads for a malloc or a free: medians "

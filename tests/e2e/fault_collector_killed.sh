@@ -21,16 +21,18 @@ for round in $(seq "$rounds"); do
 	started_pids+=("$collector")
 	pause $((round % 2 ? 20 : 250)) # half of them while it attaches, which takes some 20 ms
 	is_silent "$target" || raised=$((raised + 1))
-	web=$(pgrep -P "$collector" || true)
+	children=$(pgrep -P "$collector" || true) # the web server and the link keeper
 	{ kill -KILL "$collector" && reap "$collector"; } 2>/dev/null || true
 	becomes_silent "$target" "round $round, killed after $pause_ms ms"
 	tell t || fail "round $round, killed after $pause_ms ms: the target does not answer"
 	[ $((round % 8)) -ne 0 ] || verified "$target" 1 "round $round: the next collector"
-	for _ in $(seq 50); do
-		[ "$web" ] && is_running "$web" || break
-		sleep 0.02
+	for child in $children; do
+		for _ in $(seq 50); do
+			is_running "$child" || break
+			sleep 0.02
+		done
+		! is_running "$child" || fail "round $round: child $child outlives the collector"
 	done
-	[ -z "$web" ] || ! is_running "$web" || fail "round $round: the web server outlives the collector"
 done
 [ "$raised" -gt 0 ] && [ "$raised" -lt "$rounds" ] ||
 	fail "killed while attached $raised times of $rounds: the delays miss one side of the attach"

@@ -9,7 +9,7 @@ set -uo pipefail
 
 cd "$(dirname "$0")/../.." || exit 1
 suites=("$@")
-[ ${#suites[@]} -gt 0 ] || suites=(snapshot_sums verify_matrix soak attach_detach sigkill small_ring fallback million_blocks preload_family preload_programs preload_tools run_command stacks demo bpftrace_oneliners chaos
+[ ${#suites[@]} -gt 0 ] || suites=(snapshot_sums all_stacks verify_matrix soak attach_detach sigkill small_ring fallback million_blocks preload_family preload_programs preload_tools run_command stacks demo bpftrace_oneliners chaos
 	fault_collector_killed fault_target_ends fault_target_life fault_library fault_two_collectors
 	fault_starved fault_no_space fault_namespaces chaos_faults)
 failed=() skipped=()

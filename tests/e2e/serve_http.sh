@@ -52,7 +52,7 @@ echo "  the token opens, nothing else does"
 expect 200 /healthz
 expect 401 /
 [ "$(header www-authenticate)" = 'Bearer realm="mmviz"' ] || fail "401 without www-authenticate"
-for path in /app.js /metrics /api/v1/summary /api/v1/snapshot /ws /nothing "/?token=" "/?token=${token%?}" "/?token=${token}0"; do
+for path in /app.js /metrics /api/v1/summary /api/v1/snapshot /api/v1/stacks /debug/pprof/heap /ws /nothing "/?token=" "/?token=${token%?}" "/?token=${token}0"; do
 	expect 401 "$path"
 done
 expect 401 / -H "Authorization: Bearer ${token%?}x"
@@ -130,12 +130,17 @@ seq 40 | xargs -P 20 -I{} curl -sS -m 10 -o /dev/null -w '%{http_code}\n' -H "$b
 [ "$(sort "$scratch/codes" | uniq -c | tr -s ' ')" = " 40 200" ] || fail "40 summaries: $(sort "$scratch/codes" | uniq -c)"
 
 echo "  neither process keeps what it does not need"
-web=$(pgrep -P "$collector")
+web=$(pgrep -x -P "$collector" mmviz-web)
 for pid in "$collector" "$web"; do
 	[ "$(awk '/^Uid/ { print $2 $3 $4 }' "/proc/$pid/status")" = 655346553465534 ] || fail "process $pid is not nobody"
 	[ "$(awk '/^CapEff/ { print $2 }' "/proc/$pid/status")" = 0000000000000000 ] || fail "process $pid has capabilities"
 	[ "$(awk '/^NoNewPrivs/ { print $2 }' "/proc/$pid/status")" = 1 ] || fail "process $pid may gain privileges"
 done
 [ "$(awk '/^Seccomp:/ { print $2 }' "/proc/$web/status")" = 2 ] || fail "the web server is not confined"
+keeper=$(pgrep -x -P "$collector" mmviz-link) || fail "there is no link keeper"
+[ "$(awk '/^Uid/ { print $2 $3 $4 }' "/proc/$keeper/status")" = 655346553465534 ] || fail "the link keeper is not nobody"
+[ "$(awk '/^CapEff/ { print $2 }' "/proc/$keeper/status")" = 000000c000000000 ] || fail "the link keeper has not just CAP_PERFMON and CAP_BPF"
+[ "$(awk '/^Seccomp:/ { print $2 }' "/proc/$keeper/status")" = 2 ] || fail "the link keeper is not confined"
+[ "$(find "/proc/$keeper/fd" -type l | wc -l)" = 4 ] || fail "the link keeper holds $(ls -l "/proc/$keeper/fd")"
 [ -z "$(find "/proc/$web/fd" -lname '*/mem' -o -lname '*bpf*')" ] || fail "the web server holds $(ls -l "/proc/$web/fd")"
 stop_collector

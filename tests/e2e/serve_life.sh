@@ -89,21 +89,21 @@ run_live 10 -p "$sim" --listen 0.0.0.0:0 -d 0.2
 ended 0 err 'warning: 0.0.0.0:0 can be reached from other machines' 'a public address'
 
 echo "  without the web server the collector ends, and says so"
-kill -KILL "$(pgrep -P "$collector")"
+kill -KILL "$(pgrep -x -P "$collector" mmviz-web)"
 status=0
 reap "$collector" || status=$?
 ended 1 collector.err 'web server was ended by signal 9' 'the web server is killed'
 
 echo "  without the collector the web server ends"
 start_live
-web=$(pgrep -P "$collector")
+web=$(pgrep -x -P "$collector" mmviz-web)
 kill -KILL "$collector"
 reap "$collector" || true
 wait_for 5 is_gone "$web" || fail "the web server goes on alone"
 
 echo "  a web server that hangs holds nothing up"
 start_live
-kill -STOP "$(pgrep -P "$collector")"
+kill -STOP "$(pgrep -x -P "$collector" mmviz-web)"
 curl -sS -m 1 "${url}healthz" >/dev/null 2>&1 && fail "a stopped web server answers"
 kill -INT "$collector"
 wait_for 6 is_gone "$collector" || fail "the collector waits for the web server"

@@ -40,7 +40,7 @@ function decode(data) {
 
 	assert.equal(view.getUint8(0), 0x4d);
 	assert.equal(view.getUint8(1), 1);
-	if (type === 1 || type === 10 || type === 11)
+	if (type === 1 || type === 10 || type === 11 || type === 12)
 		message.json = JSON.parse(text(count));
 	else if (type === 2)
 		message.fields = f64();
@@ -61,7 +61,7 @@ function decode(data) {
 	if (type === 9)
 		message.blocks = {place: u32(), places: u32(), bytes: u32(), context: u32(), age: u32(), life: u8(), flags: u8()};
 	assert.equal(at, data.byteLength, `message of type ${type} is ${data.byteLength} bytes long, its counts say ${at}`);
-	assert.ok(type >= 1 && type <= 11, `type ${type}`);
+	assert.ok(type >= 1 && type <= 12, `type ${type}`);
 	return message;
 }
 
@@ -137,7 +137,7 @@ const promises = {
 		assert.equal(client.of(1).length, 1);
 		for (const type of [2, 3, 4, 5, 6])
 			await client.next(type);
-		assert.equal(client.of(2)[0].count, 23);
+		assert.equal(client.of(2)[0].count, 24);
 		assert.ok(client.of(2)[0].fields[0] > 0, 'nothing lives');
 	},
 

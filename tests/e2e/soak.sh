@@ -4,7 +4,7 @@
 #
 # The last part has a ring that is far too small: what is lost is counted to the last event, too.
 #
-# Short: some seconds. LONG=1: eleven minutes, at least ten billion events, one heap alone past 2^32 of them, where
+# Short: some seconds. LONG=1: thirteen minutes, at least ten billion events, one heap alone past 2^32 of them, where
 # incarnations begin again. SOAK_SECONDS=N: about N seconds of traffic instead.
 . "$(dirname "$0")/common.sh"
 
@@ -12,8 +12,8 @@ need_root
 need_command jq
 
 if [ "$LONG" ]; then
-	seconds=${SOAK_SECONDS:-660} least_events=$([ "${SOAK_SECONDS:-}" ] && echo 100000000 || echo 10000000000)
-	parts=("steady 1 10" "mixed 1 4" "mixed 4 3" "burst 2 2" "ramp 3 1" "steady 2 2" "mixed 2 1 65536")
+	seconds=${SOAK_SECONDS:-720} least_events=$([ "${SOAK_SECONDS:-}" ] && echo 100000000 || echo 10000000000)
+	parts=("steady 1 12" "mixed 1 4" "mixed 4 3" "burst 2 1" "ramp 3 1" "steady 2 2" "mixed 2 1 65536")
 else
 	seconds=${SOAK_SECONDS:-4} least_events=2000000
 	parts=("mixed 4 2" "steady 1 1" "burst 2 1" "steady 2 1 65536")

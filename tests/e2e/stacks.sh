@@ -150,6 +150,11 @@ for _ in $(seq 30); do # who makes code may tell late what it is called: names c
 	[ "$(through made_at_run_time live)" = "0 0" ] || break
 	sleep 0.3
 done
+for page in heap allocs; do
+	curl -sS -m 10 "${url}debug/pprof/$page" | gzip -dc >"$scratch/$page" || fail "/debug/pprof/$page is no gzip"
+	grep -aq made_at_run_time "$scratch/$page" || fail "/debug/pprof/$page without a function that allocated"
+done
+echo "  /debug/pprof/heap and allocs"
 near kept $((100000 * 96)) 8192 $(through 'paths::Keeper<96' live)
 near churned $((100000 * 160)) 8192 $(through paths::churn allocated)
 [ "$(through paths::churn live)" = "0 0" ] || fail "what was freed is live: $(through paths::churn live)"
@@ -188,7 +193,30 @@ echo "  the target's end keeps them"
 stop_collector
 end_target
 
+start_target allocating
+start_collector "$target"
+tell gulp 400000
+fetch
+[ "$(ask .sample_bytes)" -gt 524288 ] || fail "a target that is sampled $(ask .samples) times is not spared"
+[ "$(ask .wanted_sample_bytes)" = 524288 ] || fail "what is wanted became $(ask .wanted_sample_bytes)"
+for _ in $(seq 100); do
+	take
+	[ "$(ask .sample_bytes)" != 524288 ] || break
+	sleep 0.1
+done
+[ "$(ask .sample_bytes)" = 524288 ] || fail "the mean stays at $(ask .sample_bytes)"
+between "$(ask .allocated.bytes)" $((85 * (400000 << 20) / 100)) $((115 * (400000 << 20) / 100)) "of 419430400000 bytes, sampled less often when it became too much"
+stop_collector
+end_target
+
 start_sim --seconds 60 --rate 20k --threads 1
+"$BUILD/mmviz-bpf" report -p "$sim" -d 1 --sample-bytes 65536 --format folded-allocated -o "$scratch/folded" -q || fail "report: folded"
+grep -q '^__clone3;start_thread;worker_main;worker_serve;.* [0-9]*$' "$scratch/folded" || fail "folded: $(head "$scratch/folded")"
+awk '!/ [0-9]+$/ { print; bad = 1 } END { exit bad }' "$scratch/folded" || fail "folded: a line is malformed"
+"$BUILD/mmviz-bpf" report -p "$sim" -d 0.5 -q >"$scratch/profile" || fail "report: pprof"
+gzip -dc "$scratch/profile" | grep -aq inuse_space || fail "report: no profile"
+"$BUILD/mmviz-bpf" report -p "$sim" -d 0.5 -q --format json | jq -e '.rows | length > 0' >/dev/null || fail "report: json"
+echo "  report: folded, pprof, json"
 start_collector "$sim" --mode sampled --sample-bytes 65536
 sleep 1
 fetch

@@ -4,7 +4,7 @@
  * frame pointers.
  *
  * Commands: keep N (blocks of 96 bytes), churn N (of 160, each freed at once), mixed SEED (of many
- * sizes; some are freed, the truth is told), jit N (by code that is made at run time), drop (what
+ * sizes; some are freed, the truth is told), gulp N (of 1 MiB, each freed at once), jit N (by code that is made at run time), drop (what
  * is kept), reset (the arena).
  */
 #include <cstdio>
@@ -52,6 +52,12 @@ NOINLINE static void churn(long count)
 {
 	while (count-- > 0)
 		mmviz_free(arena, inlined_alloc(160));
+}
+
+NOINLINE static void gulp(long count)
+{
+	while (count-- > 0)
+		mmviz_free(arena, inlined_alloc(1 << 20));
 }
 
 /* Sizes from a word to beyond the sampler's mean; half of the blocks are freed, in any order. */
@@ -137,6 +143,8 @@ int main()
 			keeper.keep(atol(line + 5));
 		else if (strncmp(line, "churn ", 6) == 0)
 			paths::churn(atol(line + 6));
+		else if (strncmp(line, "gulp ", 5) == 0)
+			paths::gulp(atol(line + 5));
 		else if (strncmp(line, "mixed ", 6) == 0)
 			mixed.run(strtoul(line + 6, nullptr, 10));
 		else if (strncmp(line, "jit ", 4) == 0)

@@ -28,10 +28,10 @@ export class Target {
 
 export class Collector {
 	/* Attached and serving: the URL, with its token, was printed. */
-	static async attach(pid) {
+	static async attach(pid, ...args) {
 		const child = spawn(
 			join(BUILD, 'mmviz-bpf'),
-			['-p', String(pid), '--listen', '127.0.0.1:0'],
+			['-p', String(pid), '--listen', '127.0.0.1:0', ...args],
 			{ stdio: ['ignore', 'pipe', 'pipe'] },
 		);
 		const collector = new Collector(child);

@@ -22,6 +22,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,12 +34,14 @@
 
 #include "collect/link_keeper.h"
 #include "collect/uprobe_multi.h"
-#include "mmviz.skel.h"
 #include "ring.bpf.h"
+
+#include "mmviz.skel.h" /* after the types of its variables */
 
 #define RING_BYTES_DEFAULT (64u << 20)
 #define LAST_WORDS_SHARE   16 /* of the ring is kept for the numbers of a target's last logs */
 #define DRAIN_IS_COMPLETE  (-ECANCELED) /* stops libbpf's loop */
+#define CHOSEN_BLOCKS_MAX  (1u << 18)
 
 /* The programs that sit on probes, in the order in which they are armed. */
 enum probe_index {
@@ -48,10 +51,11 @@ enum probe_index {
 	PROBE_FREE,
 	PROBE_ALLOC,
 	PROBE_BATCH,
+	PROBE_STACK,
 	PROBES
 };
-static const char *const probe_names[PROBES] = {"arena", "sample_free", "sample",
-						"free",	 "alloc",	"batch"};
+static const char *const probe_names[PROBES] = {"arena", "sample_free", "sample", "free",
+						"alloc", "batch",	"stack"};
 
 struct attach {
 	struct mmviz_bpf *skeleton;
@@ -68,11 +72,16 @@ struct attach {
 	const volatile uint64_t *consumer_position, *producer_position;
 };
 
-static bool mode_has_probe(enum attach_mode mode, enum probe_index probe, bool wants_samples)
+static bool has_probe(const struct attach_options *options, enum probe_index probe,
+		      bool wants_samples)
 {
+	enum attach_mode mode = options->mode;
+
 	switch (probe) {
 	case PROBE_BATCH:
 		return mode == ATTACH_EXACT;
+	case PROBE_STACK:
+		return options->all_stacks && mode != ATTACH_EVENTS; /* which choose by tag */
 	case PROBE_ALLOC:
 	case PROBE_FREE:
 		return mode == ATTACH_EVENTS;
@@ -89,6 +98,7 @@ static void programs_by_probe(const struct mmviz_bpf *skeleton, struct bpf_progr
 	out[PROBE_FREE] = skeleton->progs.on_free;
 	out[PROBE_ALLOC] = skeleton->progs.on_alloc;
 	out[PROBE_BATCH] = skeleton->progs.on_batch;
+	out[PROBE_STACK] = skeleton->progs.on_stack;
 }
 
 /* ------------------------------------------------------------------ errors */
@@ -181,11 +191,10 @@ static int configure(struct attach *attach, const struct target *target,
 				       sizeof(struct ring_log);
 	skeleton->rodata->copies_tails = options->mode == ATTACH_EXACT;
 	skeleton->rodata->copies_stacks = attach->callbacks.sample != NULL;
-	skeleton->data->sample_events = options->sample_events;
 	programs_by_probe(skeleton, programs);
 	for (int i = 0; i < PROBES; i++) {
-		bpf_program__set_autoload(
-			programs[i], mode_has_probe(options->mode, i, attach->callbacks.sample));
+		bpf_program__set_autoload(programs[i],
+					  has_probe(options, i, attach->callbacks.sample));
 		if (uses_multi)
 			bpf_program__set_expected_attach_type(
 				programs[i], (enum bpf_attach_type)UPROBE_MULTI_ATTACH_TYPE);
@@ -193,7 +202,9 @@ static int configure(struct attach *attach, const struct target *target,
 	/* Since Linux 6.10: without it an exec shows itself by unreadable memory. */
 	if (bpf_program__set_attach_target(skeleton->progs.on_exec, 0, "sched_prepare_exec") != 0)
 		bpf_program__set_autoload(skeleton->progs.on_exec, false);
-	return bpf_map__set_max_entries(skeleton->maps.ring, attach->ring_bytes);
+	error = bpf_map__set_max_entries(skeleton->maps.chosen_blocks,
+					 options->mode == ATTACH_EVENTS ? CHOSEN_BLOCKS_MAX : 1);
+	return error ?: bpf_map__set_max_entries(skeleton->maps.ring, attach->ring_bytes);
 }
 
 static int load(struct attach *attach, const struct target *target,
@@ -370,17 +381,23 @@ static void deliver_log(struct attach *attach, const struct ring_log *record, si
 
 static void deliver_event(struct attach *attach, const struct ring_event *record)
 {
-	const struct attach_event event = {
+	struct attach_event event = {
 		.at_ns = record->head.at_ns,
 		.addr = record->addr,
 		.bytes = record->bytes,
+		.lifetime_ns = record->is_free ? record->head.at_ns - record->birth_ns : 0,
+		.weight = (double)RING_CERTAIN / (double)record->chance,
 		.arena_id = record->arena_id,
 		.context = record->context,
 		.thread_id = record->head.thread_id,
-		.weight = record->weight,
+		.birth_thread_id = record->birth_thread_id,
 		.is_free = record->is_free,
+		.is_outdated = record->slot != attach->skeleton->bss->settings_slot,
 	};
 
+	memcpy(event.comm, record->comm, sizeof(event.comm) - 1);
+	if (record->head.kind == RING_EVENT_LABELLED)
+		memcpy(event.label, record->label, sizeof(event.label) - 1);
 	if (attach->callbacks.event != NULL)
 		attach->callbacks.event(attach->callbacks.context, &event);
 }
@@ -439,6 +456,7 @@ static int on_record(void *context, void *data, size_t bytes)
 		deliver_log(attach, data, bytes);
 		break;
 	case RING_EVENT:
+	case RING_EVENT_LABELLED:
 		deliver_event(attach, data);
 		break;
 	case RING_SAMPLE:
@@ -503,13 +521,42 @@ static void unmap_position(const volatile uint64_t *position)
 		munmap((void *)position, (size_t)sysconf(_SC_PAGESIZE));
 }
 
+/* One of the counters, of all CPUs. */
+static uint64_t count_of(const struct attach *attach, size_t offset)
+{
+	const char *counters = (const char *)attach->skeleton->bss->counters;
+	uint64_t sum = 0;
+
+	for (size_t cpu = 0; cpu < RING_CPUS; cpu++)
+		sum += *(const volatile uint64_t *)(counters + cpu * sizeof(struct ring_counters) +
+						    offset);
+	return sum;
+}
+
+void attach_event_counters_read(const struct attach *attach, struct attach_event_counters *out)
+{
+	uint64_t ended = count_of(attach, offsetof(struct ring_counters, ended));
+
+	*out = (struct attach_event_counters){
+		.hits = count_of(attach, offsetof(struct ring_counters, hits)),
+		.allocations = count_of(attach, offsetof(struct ring_counters, allocations)),
+		.allocated_bytes =
+			count_of(attach, offsetof(struct ring_counters, allocated_bytes)),
+		.told = count_of(attach, offsetof(struct ring_counters, told)),
+		.dropped = count_of(attach, offsetof(struct ring_counters, dropped)),
+		.remembered = count_of(attach, offsetof(struct ring_counters, remembered)) - ended,
+		.remembered_max = CHOSEN_BLOCKS_MAX,
+	};
+}
+
 void attach_counters_read(const struct attach *attach, struct attach_counters *out)
 {
 	const struct mmviz_bpf *skeleton = attach->skeleton;
 
 	*out = (struct attach_counters){
 		.batches = attach->batches,
-		.dropped_batches = skeleton->bss->dropped_batches + skeleton->bss->dropped_events,
+		.dropped_batches = skeleton->bss->dropped_batches + skeleton->bss->dropped_samples +
+				   count_of(attach, offsetof(struct ring_counters, dropped)),
 		.copy_failures = skeleton->bss->copy_failures + attach->malformed_batches,
 		.ring_used_bytes = *attach->producer_position - *attach->consumer_position,
 		.ring_bytes = attach->ring_bytes,
@@ -521,15 +568,53 @@ int attach_poll_fd(const struct attach *attach)
 	return ring_buffer__epoll_fd(attach->ring);
 }
 
-int attach_set_sampling(struct attach *attach, uint32_t sample_events)
+static void fill_chances(struct ring_settings *settings, const struct attach_choice *choice)
 {
-	if (sample_events == 0)
+	if (!choice->is_by_bytes) {
+		settings->chance = RING_CERTAIN / choice->sample;
+		return;
+	}
+	for (int i = 0; i < RING_SIZE_BITS; i++) {
+		double spared = exp(-ldexp(1, i) / (double)choice->sample) * (double)RING_CERTAIN;
+
+		settings->spared[i] =
+			spared < (double)RING_CERTAIN ? (uint64_t)spared : RING_CERTAIN - 1;
+	}
+}
+
+/* The programs may be reading the slot that counts: the next one is written, then made to count. */
+int attach_choose(struct attach *attach, const struct attach_choice *choice)
+{
+	struct mmviz_bpf__bss *shared = attach->skeleton->bss;
+	uint32_t slot = (shared->settings_slot + 1) % RING_SETTINGS_SLOTS;
+	struct ring_settings settings = {
+		.min_bytes = choice->min_bytes,
+		.max_bytes = choice->max_bytes,
+		.context = choice->context,
+		.thread_id = choice->thread_id,
+	};
+
+	if (choice->sample == 0 || choice->min_bytes > choice->max_bytes ||
+	    (!choice->is_by_bytes && choice->sample > UINT32_MAX))
 		return -EINVAL;
-	attach->skeleton->data->sample_events = sample_events;
+	fill_chances(&settings, choice);
+	memcpy((void *)&shared->settings[slot], &settings, sizeof(settings));
+	__atomic_store_n(&shared->settings_slot, slot, __ATOMIC_RELEASE);
 	return 0;
 }
 
 /* ------------------------------------------------------------------ open, close */
+
+static int choose_first(struct attach *attach, const struct attach_options *options)
+{
+	const struct attach_choice everything = ATTACH_EVERYTHING;
+	int error = 0;
+
+	if (options->mode == ATTACH_EVENTS)
+		error = attach_choose(attach,
+				      options->choice.sample != 0 ? &options->choice : &everything);
+	return error != 0 ? refuse_errno(error, "choosing events") : 0;
+}
 
 int attach_open(struct target *target, const struct attach_options *options,
 		const struct attach_callbacks *callbacks, struct attach **out)
@@ -546,6 +631,8 @@ int attach_open(struct target *target, const struct attach_options *options,
 	memset(attach->multi_links, -1, sizeof(attach->multi_links));
 	uses_multi = !options->force_perf && uprobe_multi_is_supported();
 	error = load(attach, target, options, uses_multi);
+	if (error == 0)
+		error = choose_first(attach, options);
 	if (error == 0)
 		error = open_ring(attach);
 	if (error == 0)

@@ -30,11 +30,39 @@ struct attach_batch {
 	bool is_final_tail;
 	const struct mmviz_event *events; /* valid during the call */
 };
-/* One hit of a per-event probe (events mode), after in-kernel sampling. */
+/* Events mode: a chosen allocation, or its end. Estimates that count each `weight` times are
+ * unbiased. */
 struct attach_event {
 	uint64_t at_ns, addr, bytes;
-	uint32_t arena_id, context, thread_id, weight; /* weight: events that this one stands for */
+	uint64_t lifetime_ns; /* of a free: since the allocation */
+	double weight;	      /* 1 / the chance with which the allocation was chosen */
+	uint32_t arena_id, context;
+	uint32_t thread_id, birth_thread_id; /* now; that allocated */
 	bool is_free;
+	bool is_outdated; /* chosen before the last attach_choose(), and told after it */
+	char comm[16];
+	char label[MMVIZ_LABEL_BYTES]; /* "" without; hostile, NUL-terminated */
+};
+/* Events mode: which allocations pass, and how those that are told are chosen from them. */
+#define ATTACH_ANY_CONTEXT UINT32_MAX
+struct attach_choice {
+	bool is_by_bytes;
+	uint64_t sample; /* 1 in so many; or the mean number of bytes from one to the next */
+	uint64_t min_bytes, max_bytes; /* both pass */
+	uint32_t context;	       /* ATTACH_ANY_CONTEXT: any */
+	uint32_t thread_id;	       /* in the initial pid namespace; 0: any */
+};
+#define ATTACH_EVERYTHING                                                                          \
+	{                                                                                          \
+		.sample = 1, .max_bytes = UINT64_MAX, .context = ATTACH_ANY_CONTEXT                \
+	}
+struct attach_event_counters {		       /* exact, since attach */
+	uint64_t hits;			       /* of both probes */
+	uint64_t allocations, allocated_bytes; /* that passed, chosen or not */
+	uint64_t told;			       /* records */
+	uint64_t dropped;		       /* records for which the ring had no room */
+	uint64_t remembered;		       /* chosen blocks whose end will be told, at most */
+	uint64_t remembered_max;	       /* more than so many: the oldest were forgotten */
 };
 /* One byte-sampled allocation with a copy of the stack (sampled mode), or its end without. */
 struct attach_sample {
@@ -62,11 +90,12 @@ struct attach_callbacks {
 };
 struct attach_options {
 	enum attach_mode mode;
-	uint32_t ring_bytes;	/* power of two; 0: 64 MiB */
-	uint32_t sample_events; /* events mode: 1 in N */
-	bool may_unfollow;	/* exact mode: attach_follow will be asked for */
-	bool force_perf;	/* tests: use the perf-event path */
-	bool is_verbose;	/* show what libbpf and the verifier say */
+	uint32_t ring_bytes;	     /* power of two; 0: 64 MiB */
+	struct attach_choice choice; /* events mode; sample 0: everything */
+	bool all_stacks;	     /* but in events mode: new blocks name their call stack */
+	bool may_unfollow;	     /* exact mode: attach_follow will be asked for */
+	bool force_perf;	     /* tests: use the perf-event path */
+	bool is_verbose;	     /* show what libbpf and the verifier say */
 };
 struct attach_counters {
 	uint64_t batches;	  /* taken from the ring */
@@ -95,6 +124,9 @@ int attach_poll_fd(
  * Never blocks. */
 int attach_drain(struct attach *attach);
 void attach_counters_read(const struct attach *attach, struct attach_counters *out);
+/* Events mode, also while it runs and without privileges: from now on this is told. 0, -EINVAL. */
+int attach_choose(struct attach *attach, const struct attach_choice *choice);
+void attach_event_counters_read(const struct attach *attach, struct attach_event_counters *out);
 /*
  * Exact mode, opened with may_unfollow. Off: logs are not handed over any more, and where this kernel
  * lets us, the target writes none (its semaphore drops). On: as after attach_open. 0 or -errno;
@@ -103,7 +135,5 @@ void attach_counters_read(const struct attach *attach, struct attach_counters *o
 int attach_follow(struct attach *attach, bool is_on);
 /* The collector is woken when so many bytes lie in the ring; at most a quarter of it, as at first. */
 void attach_set_wakeup(struct attach *attach, uint64_t bytes);
-/* Events mode: change the in-kernel sampling of a running session. */
-int attach_set_sampling(struct attach *attach, uint32_t sample_events);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
@@ -27,6 +28,7 @@
 #include "collect/uprobe_multi.h"
 
 #define ANSWER_MS 5000
+#define NOBODY	  65534
 
 struct link_keeper {
 	int socket;
@@ -88,12 +90,17 @@ static int confine(void)
 }
 #endif
 
+/* Nobody, but for two capabilities. */
 static int keep_two_capabilities(void)
 {
 	struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
 	uint32_t kept = CAP_TO_MASK(CAP_BPF) | CAP_TO_MASK(CAP_PERFMON);
 	struct __user_cap_data_struct data[2] = {[1] = {kept, kept, 0}};
 
+	if (geteuid() == 0 &&
+	    (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) || setgroups(0, NULL) ||
+	     setresgid(NOBODY, NOBODY, NOBODY) || setresuid(NOBODY, NOBODY, NOBODY)))
+		return -errno;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || syscall(SYS_capset, &head, data))
 		return -errno;
 	return 0;
@@ -165,9 +172,9 @@ static _Noreturn void keep(struct link_keeper_place place, int socket)
 	char request;
 
 	ignore_signals();
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, "mmviz-link");
-	if (keep_four_files(&place, &socket) == 0 && keep_two_capabilities() == 0 && confine() == 0)
+	if (keep_four_files(&place, &socket) == 0 && keep_two_capabilities() == 0 &&
+	    prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && confine() == 0)
 		while (read(socket, &request, 1) == 1)
 			answer_request(socket, make_link(&place));
 	_exit(0);

@@ -5,7 +5,7 @@
  * Only the death of its last link lowers a probe's semaphore, and to make a link takes privileges,
  * which the collector gives up once it is attached. So before that it forks a keeper: a process that
  * can do one thing, link one loaded program to one place of one file for one process, and hands
- * the link over. It keeps no link, two capabilities and ten system calls, reads nothing of the
+ * the link over. It keeps no link, two capabilities and eight system calls, reads nothing of the
  * target, and ends with the collector.
  */
 #ifndef MMVIZ_COLLECT_LINK_KEEPER_H

@@ -7,6 +7,9 @@
  * it is read. So a read that fails with EFAULT in the middle of an arena means "gone", not an
  * error, and every arena is known by its id, which is never used twice, not by its address.
  *
+ * A stack is read with its context; its text is its tag's or site's, looked up when it is asked for:
+ * so a context never leads to another one that is a stack, whatever the target says.
+ *
  * Heaps are only ever appended to an arena's list, so a refresh starts at the youngest known one.
  */
 #include "collect/registry_reader.h"
@@ -19,12 +22,13 @@
 
 #include "collect/safe_text.h"
 
-#define ARENAS_KNOWN_MAX    4096u  /* more than can be there at one time, and those just gone */
-#define HEAPS_MAX	    65536u /* in one arena */
-#define CONTEXT_NAME_BYTES  256u   /* of a name that are shown */
-#define CHUNK_CONTEXTS	    1024u
-#define CHUNKS_MAX	    (MMVIZ_CONTEXTS_MAX / CHUNK_CONTEXTS)
-#define CHUNKS_EACH_REFRESH 4u /* that a refresh reads at most */
+#define ARENAS_KNOWN_MAX     4096u  /* more than can be there at one time, and those just gone */
+#define HEAPS_MAX	     65536u /* in one arena */
+#define CONTEXT_NAME_BYTES   256u   /* of a name that are shown */
+#define CHUNK_CONTEXTS	     1024u
+#define CHUNKS_MAX	     (MMVIZ_CONTEXTS_MAX / CHUNK_CONTEXTS)
+#define CHUNKS_EACH_REFRESH  4u		/* that a refresh reads at most */
+#define STACKS_AT_ONCE_BYTES (1u << 20) /* of neighbours that are read together */
 
 /* An arena, and where its list of heaps was left. */
 struct known_arena {
@@ -313,10 +317,88 @@ static char *describe(const struct registry_reader *reader, const struct mmviz_c
 	case MMVIZ_CONTEXT_SITE:
 		return describe_site(reader, context->value);
 	default:
-		snprintf(text, sizeof(text), "stack 0x%" PRIx64, context->value);
+		snprintf(text, sizeof(text), "context 0x%" PRIx64, context->value);
 		return strdup(text);
 	}
 }
+
+/* ------------------------------------------------------------------ stacks */
+
+/* The memory in which the stacks of a run of contexts lie side by side. */
+struct stacks_memory {
+	uint64_t addr;
+	size_t bytes; /* 0: not read together */
+	char *copy;
+};
+
+static bool stack_is_sound(const struct mmviz_context *context)
+{
+	return context->kind == MMVIZ_CONTEXT_STACK && context->length > MMVIZ_STACK_HEAD_BYTES &&
+	       context->length <= sizeof(struct mmviz_stack);
+}
+
+static void read_neighbours(const struct registry_reader *reader,
+			    const struct mmviz_context *contexts, uint32_t count,
+			    struct stacks_memory *out)
+{
+	uint64_t from = UINT64_MAX, to = 0;
+
+	*out = (struct stacks_memory){0};
+	for (uint32_t i = 0; i < count; i++) {
+		uint64_t end = contexts[i].value + contexts[i].length;
+
+		if (!stack_is_sound(&contexts[i]) || end < contexts[i].value)
+			continue;
+		from = contexts[i].value < from ? contexts[i].value : from;
+		to = end > to ? end : to;
+	}
+	if (from >= to || to - from > STACKS_AT_ONCE_BYTES)
+		return;
+	out->copy = malloc(to - from);
+	if (out->copy == NULL || target_read(reader->target, from, out->copy, to - from) != 0)
+		return;
+	out->addr = from;
+	out->bytes = to - from;
+}
+
+static int read_stack(const struct registry_reader *reader, const struct mmviz_context *context,
+		      const struct stacks_memory *memory, struct mmviz_stack *out)
+{
+	uint64_t offset = context->value - memory->addr;
+
+	if (offset >= memory->bytes || context->length > memory->bytes - offset)
+		return target_read(reader->target, context->value, out, context->length);
+	memcpy(out, memory->copy + offset, context->length);
+	return 0;
+}
+
+/* A stack that cannot be read, or is none, is one without frames that counts as untagged. */
+static int fill_stack(const struct registry_reader *reader, const struct mmviz_context *context,
+		      uint32_t id, const struct stacks_memory *memory,
+		      struct registry_context *entry)
+{
+	struct mmviz_stack stack;
+	uint64_t *return_addr;
+	size_t bytes;
+
+	entry->base = 0;
+	if (!stack_is_sound(context) || read_stack(reader, context, memory, &stack) != 0)
+		return target_is_gone(reader->target) ? -ESRCH : 0;
+	bytes = stack.frames_count * sizeof(uint64_t);
+	if (stack.context >= id || bytes != context->length - MMVIZ_STACK_HEAD_BYTES)
+		return 0;
+	return_addr = malloc(bytes);
+	if (return_addr == NULL)
+		return -ENOMEM;
+	memcpy(return_addr, stack.return_addr, bytes);
+	entry->base = stack.context;
+	entry->frames_count = stack.frames_count;
+	entry->flags = stack.flags;
+	entry->return_addr = return_addr;
+	return 0;
+}
+
+/* ------------------------------------------------------------------ chunks of contexts */
 
 static struct chunk *chunk_get(struct registry_reader *reader, uint32_t index)
 {
@@ -325,24 +407,36 @@ static struct chunk *chunk_get(struct registry_reader *reader, uint32_t index)
 	return reader->chunks[index];
 }
 
-/* Take over entries that are not read yet. A name that cannot be read is an unknown context. */
-static int chunk_append(struct registry_reader *reader, struct chunk *chunk,
+/* A name that cannot be read is an unknown context. */
+static int chunk_append_one(const struct registry_reader *reader,
+			    const struct mmviz_context *context, uint32_t id,
+			    const struct stacks_memory *memory, struct registry_context *entry)
+{
+	*entry = (struct registry_context){.value = context->value, .base = id};
+	if (context->kind <= MMVIZ_CONTEXT_STACK)
+		entry->kind = (enum mmviz_context_kind)context->kind;
+	if (entry->kind == MMVIZ_CONTEXT_STACK)
+		return fill_stack(reader, context, id, memory, entry);
+	entry->text = describe(reader, context);
+	return entry->text == NULL && target_is_gone(reader->target) ? -ESRCH : 0;
+}
+
+/* Take over entries that are not read yet. */
+static int chunk_append(struct registry_reader *reader, struct chunk *chunk, uint32_t first_id,
 			const struct mmviz_context *contexts, uint32_t count)
 {
-	for (uint32_t i = 0; i < count; i++) {
-		struct registry_context *entry = &chunk->entries[chunk->count];
-		char *text = describe(reader, &contexts[i]);
+	struct stacks_memory memory;
+	int error = 0;
 
-		if (text == NULL && target_is_gone(reader->target))
-			return -ESRCH;
-		entry->kind = contexts[i].kind <= MMVIZ_CONTEXT_STACK
-				      ? (enum mmviz_context_kind)contexts[i].kind
-				      : MMVIZ_CONTEXT_NONE;
-		entry->value = contexts[i].value;
-		entry->text = text;
-		chunk->count++;
+	read_neighbours(reader, contexts, count, &memory);
+	for (uint32_t i = 0; i < count && error == 0; i++) {
+		struct registry_context *entry = &chunk->entries[chunk->count];
+
+		error = chunk_append_one(reader, &contexts[i], first_id + i, &memory, entry);
+		chunk->count += error == 0;
 	}
-	return 0;
+	free(memory.copy);
+	return error;
 }
 
 /* Read what the target has by now of a chunk. */
@@ -365,7 +459,7 @@ static int chunk_read(struct registry_reader *reader, uint32_t index)
 	if (error == 0)
 		error = target_read(reader->target, table_addr + first * sizeof(contexts[0]),
 				    contexts, (end - first) * sizeof(contexts[0]));
-	return error != 0 ? error : chunk_append(reader, chunk, contexts, end - first);
+	return error != 0 ? error : chunk_append(reader, chunk, first, contexts, end - first);
 }
 
 static int contexts_count_read(struct registry_reader *reader)
@@ -399,10 +493,12 @@ static int refresh_contexts(struct registry_reader *reader)
 	return error == -EFAULT ? 0 : error;
 }
 
-const struct registry_context *registry_reader_context(struct registry_reader *reader, uint32_t id)
+static const struct registry_context untagged = {.text = "untagged"};
+static const struct registry_context unknown = {.text = "unknown"};
+
+/* The entry as it was read: a stack may have no text yet. */
+static const struct registry_context *find_context(struct registry_reader *reader, uint32_t id)
 {
-	static const struct registry_context untagged = {MMVIZ_CONTEXT_NONE, 0, "untagged"};
-	static const struct registry_context unknown = {MMVIZ_CONTEXT_NONE, 0, "unknown"};
 	uint32_t index = id / CHUNK_CONTEXTS, within = id % CHUNK_CONTEXTS;
 	const struct chunk *chunk;
 
@@ -417,9 +513,61 @@ const struct registry_context *registry_reader_context(struct registry_reader *r
 			return &unknown;
 		chunk = reader->chunks[index];
 	}
-	if (within >= chunk->count || chunk->entries[within].text == NULL)
+	if (within >= chunk->count || (chunk->entries[within].text == NULL &&
+				       chunk->entries[within].kind != MMVIZ_CONTEXT_STACK))
 		return &unknown;
 	return &chunk->entries[within];
+}
+
+/* Its text is that of what it counts as, which cannot be a stack itself. */
+static void name_stack(struct registry_reader *reader, struct registry_context *stack)
+{
+	const struct registry_context *base = find_context(reader, stack->base);
+
+	if (base->kind == MMVIZ_CONTEXT_STACK) {
+		stack->base = 0;
+		base = &untagged;
+	}
+	stack->text = base->text;
+}
+
+const struct registry_context *registry_reader_context(struct registry_reader *reader, uint32_t id)
+{
+	const struct registry_context *context = find_context(reader, id);
+
+	if (context->kind == MMVIZ_CONTEXT_STACK && context->text == NULL)
+		name_stack(reader, (struct registry_context *)context);
+	return context;
+}
+
+uint32_t registry_reader_base(struct registry_reader *reader, uint32_t id)
+{
+	const struct registry_context *context = registry_reader_context(reader, id);
+
+	return context->kind == MMVIZ_CONTEXT_STACK ? context->base : id;
+}
+
+uint32_t registry_reader_contexts_known(const struct registry_reader *reader)
+{
+	const struct chunk *open = reader->first_open_chunk < CHUNKS_MAX
+					   ? reader->chunks[reader->first_open_chunk]
+					   : NULL;
+
+	return reader->first_open_chunk * CHUNK_CONTEXTS + (open != NULL ? open->count : 0);
+}
+
+int registry_reader_stacks(struct registry_reader *reader, struct registry_stacks *out)
+{
+	struct registry_stacks stacks;
+	int error = read_registry(reader, offsetof(struct mmviz_registry, stacks_count),
+				  &stacks.count, sizeof(stacks.count));
+
+	if (error == 0)
+		error = read_registry(reader, offsetof(struct mmviz_registry, stacks_refused),
+				      &stacks.refused, sizeof(stacks.refused));
+	if (error == 0)
+		*out = stacks;
+	return error;
 }
 
 uint32_t registry_reader_contexts_count(const struct registry_reader *reader)
@@ -477,6 +625,13 @@ int registry_reader_open(struct target *target, struct registry_reader **out)
 	return 0;
 }
 
+static void free_context(struct registry_context *context)
+{
+	if (context->kind != MMVIZ_CONTEXT_STACK)
+		free((char *)context->text);
+	free((uint64_t *)context->return_addr);
+}
+
 void registry_reader_close(struct registry_reader *reader)
 {
 	if (reader == NULL)
@@ -487,7 +642,7 @@ void registry_reader_close(struct registry_reader *reader)
 		if (reader->chunks[i] == NULL)
 			continue;
 		for (uint32_t k = 0; k < reader->chunks[i]->count; k++)
-			free((char *)reader->chunks[i]->entries[k].text);
+			free_context(&reader->chunks[i]->entries[k]);
 		free(reader->chunks[i]);
 	}
 	free(reader->arenas);

@@ -45,10 +45,26 @@ uint32_t registry_reader_arenas(const struct registry_reader *reader,
 struct registry_context {
 	enum mmviz_context_kind kind;
 	uint64_t value;
-	const char *text;
+	const char *text; /* of a stack: its base's */
+	uint32_t base;	  /* of a stack the id of its tag or site, else its own */
+	/* Of a stack: */
+	uint32_t frames_count;
+	uint16_t flags; /* enum mmviz_stack_flag */
+	const uint64_t *return_addr;
 };
 const struct registry_context *registry_reader_context(struct registry_reader *reader, uint32_t id);
+/* What blocks of context `id` count as: of a stack its tag or site, else the same. */
+uint32_t registry_reader_base(struct registry_reader *reader, uint32_t id);
 uint32_t registry_reader_contexts_count(const struct registry_reader *reader);
+/* Ids below it were read, and cost nothing to ask for. */
+uint32_t registry_reader_contexts_known(const struct registry_reader *reader);
+
+/* What the target says of its stacks. */
+struct registry_stacks {
+	uint32_t count;	  /* known to it */
+	uint64_t refused; /* blocks that kept their tag or site: there was no room */
+};
+int registry_reader_stacks(struct registry_reader *reader, struct registry_stacks *out);
 
 /* Call `visit` for marks not reported before, oldest first. */
 int registry_reader_marks(struct registry_reader *reader,

@@ -302,11 +302,13 @@ void stack_estimate_add(struct stack_estimate *to, const struct stack_estimate *
 /*
  * The number of sample points is a Poisson variable; points = sum^2 / variance, each worth
  * variance / sum. Its interval by Byar's approximation (Breslow and Day 1987), which holds for few
- * points, too. `worth`: of a point, when there is none.
+ * points, too. z is that of 98 %: the sampler has approximations of its own, and a change of the
+ * mean goes by the distance from before, so that 95 % hold all the same. `worth`: of a point, when
+ * there is none.
  */
 static void interval(double sum, double variance, double worth, double *low_out, double *high_out)
 {
-	const double z = 1.96;
+	const double z = 2.33;
 	bool is_empty = sum <= 0 || variance <= 0;
 	double points = is_empty ? 0 : sum * sum / variance;
 	double more = points + 1;

@@ -38,7 +38,7 @@
 struct item {
 	struct item *next;
 	struct stack_sample sample;
-	bool is_free, is_reset;
+	bool is_free, is_reset, is_names; /* names: `stack` holds addresses */
 	uint64_t registers[UNWIND_REGISTERS];
 	uint64_t stack_addr;
 	size_t stack_bytes;
@@ -93,7 +93,7 @@ static void put(struct stacks *stacks, struct item *item)
 	*stacks->last = item;
 	stacks->last = &item->next;
 	__atomic_fetch_add(&stacks->queued_bytes, item->stack_bytes, __ATOMIC_RELAXED);
-	stacks->samples += !item->is_free && !item->is_reset;
+	stacks->samples += !item->is_free && !item->is_reset && !item->is_names;
 	pthread_cond_signal(&stacks->queue_filled);
 	pthread_mutex_unlock(&stacks->queue_lock);
 }
@@ -134,7 +134,7 @@ void stacks_take(struct stacks *stacks, const struct attach_sample *sample, uint
 		.mean_bytes = mean_bytes,
 	};
 	item->is_free = sample->is_free;
-	item->is_reset = false;
+	item->is_reset = item->is_names = false;
 	item->stack_bytes = bytes;
 	item->stack_addr = from;
 	if (bytes > 0) {
@@ -155,6 +155,19 @@ void stacks_reset_arena(struct stacks *stacks, uint32_t arena_id)
 	}
 	item->is_reset = true;
 	item->sample.arena_id = arena_id;
+	put(stacks, item);
+}
+
+void stacks_want_names(struct stacks *stacks, const uint64_t *addrs, uint32_t count)
+{
+	size_t bytes = count * sizeof(*addrs);
+	struct item *item = count > 0 ? calloc(1, sizeof(*item) + bytes) : NULL;
+
+	if (item == NULL)
+		return;
+	item->is_names = true;
+	item->stack_bytes = bytes;
+	memcpy(item->stack, addrs, bytes);
 	put(stacks, item);
 }
 
@@ -306,6 +319,18 @@ static uint32_t unwind_item(struct stacks *stacks, const struct item *item, uint
 	return count;
 }
 
+static void handle_names(struct stacks *stacks, const struct item *item)
+{
+	pthread_mutex_lock(&stacks->table_lock);
+	for (size_t at = 0; at < item->stack_bytes; at += sizeof(uint64_t)) {
+		uint64_t addr;
+
+		memcpy(&addr, item->stack + at, sizeof(addr));
+		want_name(stacks, addr);
+	}
+	pthread_mutex_unlock(&stacks->table_lock);
+}
+
 static void handle(struct stacks *stacks, struct item *item)
 {
 	uint64_t addrs[DEPTH_MAX];
@@ -376,7 +401,9 @@ static void *work(void *context)
 	while (!is_end) {
 		struct item *item = next_item(stacks, &is_end);
 
-		if (item != NULL)
+		if (item != NULL && item->is_names)
+			handle_names(stacks, item);
+		else if (item != NULL)
 			handle(stacks, item);
 		else if (stacks->first_unnamed != NULL && !is_end)
 			name_next(stacks);
@@ -749,4 +776,34 @@ void stacks_snapshot_free(struct stacks_snapshot *snapshot)
 	free(snapshot->rows);
 	free(snapshot->frames);
 	*snapshot = (struct stacks_snapshot){0};
+}
+
+int stacks_names(struct stacks *stacks, const uint64_t *addrs, uint32_t count, uint32_t *counts,
+		 struct stacks_frame **out)
+{
+	struct stacks_frame *frames;
+	size_t total = 0;
+
+	pthread_mutex_lock(&stacks->table_lock);
+	for (uint32_t i = 0; i < count; i++)
+		total += counts[i] = frames_of(stacks, addrs[i], NULL);
+	frames = calloc(total + 1, sizeof(*frames));
+	total = 0;
+	for (uint32_t i = 0; frames != NULL && i < count; i++)
+		total += frames_of(stacks, addrs[i], frames + total);
+	pthread_mutex_unlock(&stacks->table_lock);
+	if (frames == NULL)
+		return -ENOMEM;
+	*out = frames;
+	return 0;
+}
+
+uint32_t stacks_unnamed(struct stacks *stacks)
+{
+	uint32_t unnamed;
+
+	pthread_mutex_lock(&stacks->table_lock);
+	unnamed = stacks->unnamed_count;
+	pthread_mutex_unlock(&stacks->table_lock);
+	return unnamed;
 }

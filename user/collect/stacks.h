@@ -31,6 +31,8 @@ void stacks_close(struct stacks *stacks); /* NULL is fine */
 void stacks_take(struct stacks *stacks, const struct attach_sample *sample, uint64_t mean_bytes);
 /* Every block of the arena that was taken before is gone. */
 void stacks_reset_arena(struct stacks *stacks, uint32_t arena_id);
+/* Find the names of these addresses, too, as symbols_resolve wants them: of stacks that others know. */
+void stacks_want_names(struct stacks *stacks, const uint64_t *addrs, uint32_t count);
 /* Wait until all that was taken is in the table and has its names. */
 void stacks_finish(struct stacks *stacks);
 
@@ -67,5 +69,13 @@ struct stacks_snapshot {
  */
 int stacks_snapshot(struct stacks *stacks, uint32_t max, struct stacks_snapshot *out);
 void stacks_snapshot_free(struct stacks_snapshot *snapshot);
+/*
+ * What lies at these addresses, as of now: of address i counts[i] frames, at least one, innermost
+ * first; a name that is not found yet is "?". *out is malloc'ed, its text is valid until
+ * stacks_close. 0 or -ENOMEM.
+ */
+int stacks_names(struct stacks *stacks, const uint64_t *addrs, uint32_t count, uint32_t *counts,
+		 struct stacks_frame **out);
+uint32_t stacks_unnamed(struct stacks *stacks); /* addresses that still wait for their names */
 
 #endif

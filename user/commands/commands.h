@@ -18,6 +18,7 @@ int command_live(int argc, char **argv);
 int command_run(int argc, char **argv);
 int command_snapshot(int argc, char **argv);
 int command_verify(int argc, char **argv);
+int command_report(int argc, char **argv);
 int command_list(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 

@@ -20,9 +20,12 @@
 #include <time.h>
 
 #include "commands/commands.h"
+#include "export/events.h"
+#include "export/exact_stacks.h"
 #include "export/json.h"
 #include "export/lifetimes.h"
 #include "export/metrics.h"
+#include "export/pprof.h"
 #include "export/stacks.h"
 #include "serve/sandbox.h"
 #include "serve/server.h"
@@ -32,8 +35,9 @@
 #define NS_PER_MS	 UINT64_C(1000000)
 #define VERIFY_FIRST_NS	 (2 * NS_PER_SECOND)
 #define VERIFY_PERIOD_NS (60 * NS_PER_SECOND)
-#define VERIFY_SHARE	 200 /* checking takes at most this part of the time */
-#define STACKS_SHOWN_MAX 500
+#define VERIFY_SHARE	 200  /* checking takes at most this part of the time */
+#define STACKS_SHOWN_MAX 500  /* in a document that is asked for again and again */
+#define STACKS_TOLD_MAX	 5000 /* in a profile */
 
 struct live {
 	struct options options;
@@ -127,6 +131,70 @@ static int render_metrics(void *context, char **text, size_t *bytes)
 	return fclose(out) == 0 ? 0 : -errno;
 }
 
+/* ------------------------------------------------------------------ events mode */
+
+#define EVENTS_ON_PAGE	  120 /* as many as can be read between two messages, and scrolled through */
+#define EVENTS_ROWS_SHOWN 60
+#define EVENTS_LISTED	  1000
+
+static struct export_events events_of(const struct live *live)
+{
+	return (struct export_events){
+		.view = session_view(live->session),
+		.events = session_events(live->session),
+		.settings = session_events_settings(live->session),
+		.is_waiting = session_events_is_waiting(live->session),
+	};
+}
+
+static int render_events_page(void *context, char **text, size_t *bytes)
+{
+	const struct export_events from = events_of(context);
+
+	if (from.events == NULL)
+		return -ENODATA;
+	return render_json(export_events(&from, EVENTS_ON_PAGE, EVENTS_ROWS_SHOWN), text, bytes);
+}
+
+static int render_other_mode(char **text, size_t *bytes)
+{
+	return render_json(json_pack("{s:s}", "error",
+				     "this collector is not in events mode: start it with --mode "
+				     "events"),
+			   text, bytes);
+}
+
+static int render_events(void *context, char **text, size_t *bytes)
+{
+	const struct export_events from = events_of(context);
+
+	if (from.events == NULL)
+		return render_other_mode(text, bytes);
+	return render_json(export_events(&from, EVENTS_LISTED, EVENTS_ROWS_MAX + 1), text, bytes);
+}
+
+static int render_events_lines(void *context, char **text, size_t *bytes)
+{
+	const struct export_events from = events_of(context);
+	FILE *out;
+	int error;
+
+	if (from.events == NULL)
+		return render_other_mode(text, bytes);
+	out = open_memstream(text, bytes);
+	if (out == NULL)
+		return -errno;
+	error = export_events_lines(out, &from);
+	return fclose(out) == 0 ? error : -errno;
+}
+
+static const char *choose_events(void *context, const struct events_settings *settings)
+{
+	struct live *live = context;
+
+	return session_events_choose(live->session, settings);
+}
+
 static int render_stacks(void *context, char **text, size_t *bytes)
 {
 	const struct live *live = context;
@@ -143,6 +211,44 @@ static int render_stacks(void *context, char **text, size_t *bytes)
 	return json != NULL ? render_json(json, text, bytes) : -ENOMEM;
 }
 
+static int render_pprof(const struct live *live, enum pprof_shown shown, char **out, size_t *bytes)
+{
+	struct stack_view view = {.sample_bytes = live->options.sample_bytes};
+	int error = session_stacks(live->session, STACKS_TOLD_MAX, &view);
+
+	if (error != 0 && error != -EOPNOTSUPP) /* off: a profile without samples */
+		return error;
+	error = export_pprof(&view, shown, out, bytes);
+	session_stacks_free(&view);
+	return error;
+}
+
+static int render_pprof_heap(void *context, char **out, size_t *bytes)
+{
+	return render_pprof(context, PPROF_LIVE, out, bytes);
+}
+
+static int render_pprof_allocs(void *context, char **out, size_t *bytes)
+{
+	return render_pprof(context, PPROF_ALLOCATED, out, bytes);
+}
+
+static int render_exact_stacks(void *context, char **text, size_t *bytes)
+{
+	const struct live *live = context;
+	struct exact_view view;
+	json_t *json;
+	int error = session_exact_stacks(live->session, STACKS_SHOWN_MAX, &view);
+
+	if (error == -EOPNOTSUPP)
+		return render_json(export_json_stacks_off(live->options.pid), text, bytes);
+	if (error != 0)
+		return error;
+	json = export_json_exact_stacks(&view, live->options.pid);
+	session_exact_stacks_free(&view);
+	return json != NULL ? render_json(json, text, bytes) : -ENOMEM;
+}
+
 static int set_sample_bytes(void *context, uint64_t mean_bytes)
 {
 	const struct live *live = context;
@@ -154,8 +260,13 @@ static const struct server_document documents[] = {
 	{"/metrics", METRICS_CONTENT_TYPE, render_metrics},
 	{"/api/v1/summary", "application/json", render_summary},
 	{"/api/v1/snapshot", "application/json", render_snapshot},
+	{"/api/v1/events", "application/json", render_events},
+	{"/api/v1/events.ndjson", "application/x-ndjson", render_events_lines},
 	{"/api/v1/lifetimes", "application/json", render_lifetimes},
 	{"/api/v1/stacks", "application/json", render_stacks},
+	{"/api/v1/stacks?kind=exact", "application/json", render_exact_stacks},
+	{"/debug/pprof/heap", "application/octet-stream", render_pprof_heap},
+	{"/debug/pprof/allocs", "application/octet-stream", render_pprof_allocs},
 };
 
 /* ------------------------------------------------------------------ what the user reads */
@@ -179,10 +290,6 @@ static void print_attached(const struct live *live)
 		(int)live->options.pid, session_comm(live->session),
 		session_attach_ns(live->session) / NS_PER_MS, totals.live_blocks, totals.live_bytes,
 		totals.arenas, totals.arenas == 1 ? "" : "s", server_url(live->server));
-	if (live->options.mode == ATTACH_EVENTS)
-		fprintf(stderr,
-			"mmviz-bpf: warning: this mode's own data are not shown yet; the picture "
-			"is a walk each second. Leave --mode away to follow every event\n");
 	if (live->options.seconds > 0)
 		fprintf(talk(live), "Ends after %g s, or with Ctrl-C.\n", live->options.seconds);
 	else
@@ -222,20 +329,35 @@ static void tell_target_end(struct live *live)
 	fflush(talk(live));
 }
 
+/* In events mode what was told of what happened; the picture itself is from walks then. */
+static void print_counts(const struct live *live)
+{
+	const struct events *events = session_events(live->session);
+	struct view_totals totals;
+	struct events_totals told;
+
+	fprintf(talk(live), "%s: ", live->is_ended ? "Ended" : "Detached");
+	view_totals(session_view(live->session), &totals);
+	if (events != NULL) {
+		events_totals(events, &told);
+		fprintf(talk(live), "%" PRIu64 " of %" PRIu64 " events told, %" PRIu64 " dropped",
+			told.counted.told, told.counted.hits, told.counted.dropped);
+	} else {
+		fprintf(talk(live), "%" PRIu64 " events seen, %" PRIu64 " lost", totals.events_seen,
+			totals.events_lost);
+	}
+	fprintf(talk(live), "; %" PRIu64 " blocks, %" PRIu64 " bytes alive.\n", totals.live_blocks,
+		totals.live_bytes);
+}
+
 static int print_end(const struct live *live)
 {
-	struct view_totals totals;
 	char *text;
 	size_t bytes;
 	int error;
 
-	view_totals(session_view(live->session), &totals);
 	if (live->options.verbosity >= 0)
-		fprintf(talk(live),
-			"%s: %" PRIu64 " events seen, %" PRIu64 " lost; %" PRIu64
-			" blocks, %" PRIu64 " bytes alive.\n",
-			live->is_ended ? "Ended" : "Detached", totals.events_seen,
-			totals.events_lost, totals.live_blocks, totals.live_bytes);
+		print_counts(live);
 	if (!live->options.json)
 		return 0;
 	error = render_summary((void *)(uintptr_t)live, &text, &bytes);
@@ -333,10 +455,13 @@ static int open_all(struct live *live)
 		.documents = documents,
 		.documents_count = sizeof(documents) / sizeof(documents[0]),
 		.documents_context = live,
+		.render_events = render_events_page,
+		.choose_events = choose_events,
 		.set_sample_bytes = set_sample_bytes,
 	};
 	struct session_options session = {
 		.attach = options_attach(&live->options),
+		.events = live->options.events,
 		.sample_bytes = live->options.stacks != STACKS_OFF ? live->options.sample_bytes : 0,
 		.may_fall_back = true,
 	};

@@ -20,6 +20,11 @@
 enum option_key {
 	KEY_MODE = 0x100,
 	KEY_SAMPLE,
+	KEY_SAMPLE_BY,
+	KEY_MIN_BYTES,
+	KEY_MAX_BYTES,
+	KEY_TAG,
+	KEY_THREAD,
 	KEY_STACKS,
 	KEY_SAMPLE_BYTES,
 	KEY_LISTEN,
@@ -54,13 +59,26 @@ static const struct {
 	{OPTION_MODE,
 	 {"mode", KEY_MODE, "MODE", 0,
 	  "exact (default): every event; sampled: stacks of byte-sampled allocations only; events: "
-	  "one record for an allocation, slow",
+	  "a list of chosen allocations and their frees; every one traps, about a microsecond",
 	  2}},
 	{OPTION_MODE,
-	 {"sample", KEY_SAMPLE, "N", 0, "mode events: one of N events, chosen in the kernel", 2}},
+	 {"sample", KEY_SAMPLE, "N", 0,
+	  "mode events: one of N allocations is told, with its free; chosen in the kernel (default "
+	  "1: all)",
+	  2}},
+	{OPTION_MODE,
+	 {"sample-by", KEY_SAMPLE_BY, "WHAT", 0,
+	  "mode events: count (default), or bytes: N is the mean number of bytes between two", 2}},
+	{OPTION_MODE,
+	 {"min-bytes", KEY_MIN_BYTES, "N", 0, "mode events: only blocks of at least N bytes", 2}},
+	{OPTION_MODE,
+	 {"max-bytes", KEY_MAX_BYTES, "N", 0, "mode events: only blocks of at most N bytes", 2}},
+	{OPTION_MODE, {"tag", KEY_TAG, "NAME", 0, "mode events: only blocks of this tag", 2}},
+	{OPTION_MODE,
+	 {"thread", KEY_THREAD, "TID", 0, "mode events: only what this thread allocates", 2}},
 	{OPTION_STACKS,
 	 {"stacks", KEY_STACKS, "WHICH", 0,
-	  "call stacks: off, sampled (default) or all; all costs about 25 ns per allocation", 2}},
+	  "call stacks: off, sampled (default) or all; all costs about 30 ns per allocation", 2}},
 	{OPTION_STACKS,
 	 {"sample-bytes", KEY_SAMPLE_BYTES, "N", 0,
 	  "mean number of bytes between two sampled stacks (default 524288)", 2}},
@@ -129,6 +147,56 @@ static uint32_t parse_ring_bytes(struct argp_state *state, const char *text)
 	return (uint32_t)bytes;
 }
 
+/* A tag's name, as it is shown. */
+static void parse_tag(struct argp_state *state, const char *text, struct events_settings *events)
+{
+	if (text[0] == '\0' || strlen(text) >= sizeof(events->tag))
+		argp_error(state, "--tag: a name has 1 to %zu bytes", sizeof(events->tag) - 1);
+	strncpy(events->tag, text, sizeof(events->tag) - 1);
+}
+
+/* What mode events tells; these can be changed on its page, too. */
+static error_t parse_events(int key, char *arg, struct argp_state *state,
+			    struct events_settings *events)
+{
+	static const char *const by[] = {"count", "bytes", NULL};
+
+	switch (key) {
+	case KEY_SAMPLE:
+		events->sample = parse_number(state, "--sample", arg, 1, EVENTS_SAMPLE_MAX);
+		return 0;
+	case KEY_SAMPLE_BY:
+		events->is_by_bytes = (uint32_t)parse_choice(state, "--sample-by", arg, by);
+		return 0;
+	case KEY_MIN_BYTES:
+		events->min_bytes = parse_number(state, "--min-bytes", arg, 0, EVENTS_BLOCK_MAX);
+		return 0;
+	case KEY_MAX_BYTES:
+		events->max_bytes = parse_number(state, "--max-bytes", arg, 0, EVENTS_BLOCK_MAX);
+		return 0;
+	case KEY_TAG:
+		parse_tag(state, arg, events);
+		return 0;
+	case KEY_THREAD:
+		events->thread_id = (uint32_t)parse_number(state, "--thread", arg, 1, 1 << 22);
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static void check_events(struct argp_state *state, const struct options *options)
+{
+	const char *why = events_settings_check(&options->events);
+
+	if (options->mode != ATTACH_EVENTS &&
+	    memcmp(&options->events, &events_everything, sizeof(events_everything)) != 0)
+		argp_error(state, "--sample, --sample-by, --min-bytes, --max-bytes, --tag and "
+				  "--thread are for --mode events");
+	if (why != NULL)
+		argp_error(state, "%s", why);
+}
+
 /* Options of attaching and of what is recorded. */
 static error_t parse_attach(int key, char *arg, struct argp_state *state, struct options *options)
 {
@@ -138,10 +206,6 @@ static error_t parse_attach(int key, char *arg, struct argp_state *state, struct
 	switch (key) {
 	case KEY_MODE:
 		options->mode = (enum attach_mode)parse_choice(state, "--mode", arg, modes);
-		return 0;
-	case KEY_SAMPLE:
-		options->sample_events =
-			(uint32_t)parse_number(state, "--sample", arg, 1, UINT32_MAX);
 		return 0;
 	case KEY_STACKS:
 		options->stacks = (enum options_stacks)parse_choice(state, "--stacks", arg, stacks);
@@ -156,7 +220,7 @@ static error_t parse_attach(int key, char *arg, struct argp_state *state, struct
 		options->force_perf = true;
 		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return parse_events(key, arg, state, &options->events);
 	}
 }
 
@@ -220,6 +284,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 					  "looked at");
 		if ((parse->spec->accepts & OPTION_COMMAND) && options->command == NULL)
 			argp_error(state, "there is no program to start: mmviz-bpf run -- COMMAND");
+		check_events(state, options);
 		return 0;
 	default:
 		return parse_attach(key, arg, state, options);
@@ -240,7 +305,7 @@ void options_parse(const struct options_spec *spec, int argc, char **argv, struc
 	struct parse parse = {
 		.spec = spec,
 		.options = {.mode = ATTACH_EXACT,
-			    .sample_events = 1,
+			    .events = events_everything,
 			    .stacks = STACKS_SAMPLED,
 			    .sample_bytes = 512 << 10,
 			    .listen = "127.0.0.1:7070",
@@ -269,7 +334,7 @@ struct attach_options options_attach(const struct options *options)
 	return (struct attach_options){
 		.mode = options->mode,
 		.ring_bytes = options->ring_bytes,
-		.sample_events = options->sample_events,
+		.all_stacks = options->stacks == STACKS_ALL,
 		.force_perf = options->force_perf,
 		.is_verbose = options->verbosity > 0,
 	};

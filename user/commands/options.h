@@ -13,12 +13,14 @@
 #include <sys/types.h>
 
 #include "collect/attach.h"
+#include "model/events.h"
 
 enum option_set {
-	OPTION_PID = 1 << 0,	   /* -p PID; required where it is accepted */
-	OPTION_SECONDS = 1 << 1,   /* -d SECONDS */
-	OPTION_OUTPUT = 1 << 2,	   /* -o FILE */
-	OPTION_MODE = 1 << 3,	   /* --mode exact|sampled|events, --sample N */
+	OPTION_PID = 1 << 0,	 /* -p PID; required where it is accepted */
+	OPTION_SECONDS = 1 << 1, /* -d SECONDS */
+	OPTION_OUTPUT = 1 << 2,	 /* -o FILE */
+	OPTION_MODE =
+		1 << 3, /* --mode exact|sampled|events; --sample N and other settings of events */
 	OPTION_STACKS = 1 << 4,	   /* --stacks off|sampled|all, --sample-bytes N */
 	OPTION_LISTEN = 1 << 5,	   /* --listen ADDR:PORT, --token-file FILE, --no-token */
 	OPTION_JSON = 1 << 6,	   /* --json */
@@ -35,14 +37,14 @@ enum options_stacks { STACKS_OFF, STACKS_SAMPLED, STACKS_ALL };
 /* What was asked for; a member whose option is not accepted holds its default. */
 struct options {
 	pid_t pid;
-	double seconds;		    /* 0: until Ctrl-C or the target's end */
-	const char *output;	    /* NULL: standard output */
-	enum attach_mode mode;	    /* ATTACH_EXACT */
-	uint32_t sample_events;	    /* 1 in N; 1 */
-	enum options_stacks stacks; /* STACKS_SAMPLED */
-	uint64_t sample_bytes;	    /* 512 KiB */
-	const char *listen;	    /* "127.0.0.1:7070" */
-	const char *token_file;	    /* NULL: a random token */
+	double seconds;		       /* 0: until Ctrl-C or the target's end */
+	const char *output;	       /* NULL: standard output */
+	enum attach_mode mode;	       /* ATTACH_EXACT */
+	struct events_settings events; /* mode events; events_everything */
+	enum options_stacks stacks;    /* STACKS_SAMPLED */
+	uint64_t sample_bytes;	       /* 512 KiB */
+	const char *listen;	       /* "127.0.0.1:7070" */
+	const char *token_file;	       /* NULL: a random token */
 	bool no_token;
 	bool stop;
 	bool json;

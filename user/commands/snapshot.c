@@ -11,6 +11,7 @@
 #include "commands/commands.h"
 #include "commands/options.h"
 #include "export/blocks.h"
+#include "export/exact_stacks.h"
 #include "export/json.h"
 #include "picture.h"
 
@@ -27,7 +28,27 @@ static const struct options_spec spec = {
 		    "  sudo mmviz-bpf snapshot -p 4711 --stop --format csv\n",
 };
 
-static int write_json(FILE *out, const struct picture *picture, pid_t pid)
+#define STACKS_MAX 10000
+
+/* Of a target that has named stacks. What they are not told of is told as a sum. */
+static int add_stacks(json_t *json, struct picture *picture)
+{
+	const struct exact_view *view;
+	int error = picture_stacks(picture, STACKS_MAX, &view);
+
+	if (error)
+		return error == -ENOENT ? 0 : error;
+	return json_object_set_new(json, "stacks", export_json_exact_rows(view)) ||
+			       json_object_set_new(json, "stacks_left_out",
+						   json_pack("{s:I, s:I}", "blocks",
+							     (json_int_t)view->left_out.blocks,
+							     "bytes",
+							     (json_int_t)view->left_out.bytes))
+		       ? -ENOMEM
+		       : 0;
+}
+
+static int write_json(FILE *out, struct picture *picture, pid_t pid)
 {
 	json_t *json = export_json_snapshot(picture_view(picture), pid, picture_pause_ns(picture));
 	int error = 0;
@@ -37,13 +58,15 @@ static int write_json(FILE *out, const struct picture *picture, pid_t pid)
 	    json_object_set_new(json, "blocks_in_motion",
 				json_integer((json_int_t)picture_blocks_in_motion(picture))))
 		error = -ENOMEM;
+	if (!error)
+		error = add_stacks(json, picture);
 	if (!error && (json_dumpf(json, out, JSON_INDENT(2)) || fputc('\n', out) == EOF))
 		error = errno ? -errno : -EIO;
 	json_decref(json);
 	return error;
 }
 
-static int write_format(FILE *out, const struct picture *picture, const struct options *options)
+static int write_format(FILE *out, struct picture *picture, const struct options *options)
 {
 	if (strcmp(options->format, "ndjson") == 0)
 		return export_blocks_ndjson(out, picture_view(picture));
@@ -52,7 +75,7 @@ static int write_format(FILE *out, const struct picture *picture, const struct o
 	return write_json(out, picture, options->pid);
 }
 
-static int write_output(const struct picture *picture, const struct options *options)
+static int write_output(struct picture *picture, const struct options *options)
 {
 	const char *name = options->output ? options->output : "standard output";
 	FILE *out = options->output ? fopen(options->output, "we") : stdout;

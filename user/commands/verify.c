@@ -17,7 +17,8 @@
 #define BETWEEN_MS     100 /* rounds follow the target for a while before they compare */
 
 static const struct options_spec spec = {
-	.accepts = OPTION_PID | OPTION_ROUNDS | OPTION_JSON | OPTION_VERBOSITY | OPTION_ATTACH,
+	.accepts = OPTION_PID | OPTION_ROUNDS | OPTION_STACKS | OPTION_JSON | OPTION_VERBOSITY |
+		   OPTION_ATTACH,
 	.summary = "Follow a process and compare the picture with a fresh walk of its heap, N "
 		   "times (default 10). Exit status 0: equal every time, and no event was lost. 2: "
 		   "not so.",

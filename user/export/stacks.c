@@ -30,7 +30,7 @@ static json_t *json_text(const char *text)
 	return string != NULL ? string : json_string("?");
 }
 
-static json_t *json_frame(const struct stack_view_frame *frame)
+json_t *export_json_frame(const struct stack_view_frame *frame)
 {
 	return json_pack("{s:o, s:b, s:o, s:i, s:o, s:o, s:o}", "function",
 			 json_text(frame->function), "inlined", (int)frame->is_inlined, "file",
@@ -52,7 +52,7 @@ static json_t *json_row(const struct stack_view_row *row)
 	json_t *frames = json_array();
 
 	for (uint32_t i = 0; i < row->frames_count; i++)
-		json_array_append_new(frames, json_frame(&row->frames[i]));
+		json_array_append_new(frames, export_json_frame(&row->frames[i]));
 	return json_pack("{s:I, s:s, s:b, s:o, s:o, s:o}", "id", (json_int_t)row->id, "kind",
 			 kind_of(row), "complete", (int)row->is_complete, "allocated",
 			 json_amount(&row->allocated), "live", json_amount(&row->live), "frames",
@@ -73,9 +73,10 @@ static json_t *json_rows(const struct stack_view *view)
 json_t *export_json_stacks(const struct stack_view *view, pid_t pid)
 {
 	return json_pack(
-		"{s:i, s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
+		"{s:i, s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
 		"version", FORMAT_VERSION, "pid", (int)pid, "stacks", "sampled", "sample_bytes",
-		(json_int_t)view->sample_bytes, "at_ns", (json_int_t)view->at_ns, "since_ns",
+		(json_int_t)view->sample_bytes, "wanted_sample_bytes",
+		(json_int_t)view->wanted_bytes, "at_ns", (json_int_t)view->at_ns, "since_ns",
 		(json_int_t)view->since_ns, "samples", (json_int_t)view->samples, "without_stack",
 		(json_int_t)view->without_stack, "untracked", (json_int_t)view->untracked, "lost",
 		(json_int_t)view->lost, "unnamed", (json_int_t)view->unnamed, "left_out",

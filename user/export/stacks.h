@@ -13,7 +13,7 @@
 #include "model/stack_view.h"
 
 /*
- * {"version", "pid", "stacks": "sampled", "sample_bytes", "at_ns", "since_ns", counters..,
+ * {"version", "pid", "stacks": "sampled", "sample_bytes", "wanted_sample_bytes", "at_ns", "since_ns", counters..,
  * "allocated": AMOUNT, "live": AMOUNT, "rows": [{"id", "kind", "complete", "allocated", "live",
  * "frames": [..]}]}
  *
@@ -21,6 +21,8 @@
  * whole numbers. kind: "stack", "unknown" (sampled without its stack), "other" (not listed).
  */
 json_t *export_json_stacks(const struct stack_view *view, pid_t pid);
+/* {"function", "inlined", "file", "line", "module", "offset", "address"} */
+json_t *export_json_frame(const struct stack_view_frame *frame);
 /* What is said of a session without them: {"version", "pid", "stacks": "off", "rows": []}. */
 json_t *export_json_stacks_off(pid_t pid);
 

@@ -49,16 +49,18 @@ static void touch_units(struct replica_arena *arena, uint32_t first, uint32_t un
 		arena->touched[first * (PLACES_PER_UNIT / 64) + word] = ~0ULL;
 }
 
-/* The run of events that is applied: when, and whose. */
+/* The event that is applied: when, and whose log tells it. */
 struct moment {
-	uint64_t at_q8, step_q8; /* event_clock.h; of event `number` */
-	uint32_t number;
+	uint64_t at_q8, step_q8; /* event_clock.h */
 	uint32_t heap_id;
 };
 
-static inline uint32_t tick_in(const struct moment *run, const struct replica_heap *heap)
+static inline struct moment moment_of(const struct replica_arena *arena,
+				      const struct replica_heap *heap,
+				      const struct event_clock *clock)
 {
-	return tick_of_q8(run->at_q8 + ((uint32_t)heap->applied - run->number) * run->step_q8);
+	return (struct moment){event_clock_q8(clock, heap->applied), clock->step_q8,
+			       (uint32_t)(heap - arena->heaps) + 1};
 }
 
 /*
@@ -68,46 +70,60 @@ static inline uint32_t tick_in(const struct moment *run, const struct replica_he
  * Between two events of one heap the position tells more than the ticks do: where a block lived for
  * less than two of them, it is taken.
  */
-static inline unsigned bucket_of(const struct noted_death *death, const struct moment *run)
+static __attribute__((noinline)) unsigned rare_bucket(const struct noted_death *death,
+						      const struct moment *run)
 {
-	uint64_t at_q8 = run->at_q8 + (death->number - run->number) * run->step_q8;
-	uint32_t ticks = tick_of_q8(at_q8) - death->cell.born_tick;
-	uint64_t by_position = (death->number - death->cell.incarnation) * run->step_q8 >> 8;
-	uint64_t is_short = (uint64_t)(ticks < 2) & (death->owner_heap == run->heap_id);
-	uint64_t by_ticks = lifetime_of_ticks(ticks); /* no branches: they could not be foreseen */
-	unsigned bucket = lifetime_bucket((by_position & -is_short) | (by_ticks & ~-is_short));
+	uint32_t ticks = death->tick - death->born_tick;
+	uint64_t by_position = death->events * run->step_q8 >> 8;
 
-	return death->cell.born_tick == BORN_BEFORE_ATTACH ? LIFETIME_OLDER : bucket;
+	if (death->born_tick == BORN_BEFORE_ATTACH)
+		return LIFETIME_OLDER;
+	/* Right after a walk a free may hit a block that is younger than it. */
+	if (ticks < 2 && death->owner_heap == run->heap_id && by_position < 2 * TICK_NS)
+		return lifetime_bucket(by_position);
+	return lifetime_bucket(lifetime_of_ticks(ticks));
 }
 
 static void count_deaths(struct replica_arena *arena, const struct moment *run)
 {
 	for (uint32_t i = 0; i < arena->deaths_count; i++) {
 		const struct noted_death *death = &arena->deaths[i];
-		uint32_t context = mmviz_word_context(death->cell.word);
+		uint32_t ticks = death->tick - death->born_tick;
+		struct lifetimes *of =
+			totals_lifetimes(&arena->table.totals, mmviz_word_context(death->word));
 
-		totals_lifetimes(&arena->table.totals, context)->deaths[bucket_of(death, run)]++;
+		if (__builtin_expect(ticks - 2 >= INT32_MAX - 2 ||
+					     death->born_tick == BORN_BEFORE_ATTACH,
+				     0))
+			of->deaths[rare_bucket(death, run)]++;
+		else
+			of->deaths[TICK_SHIFT + lifetime_log2(ticks)]++;
 	}
 	arena->deaths_count = 0;
 }
 
 static inline void note_death(struct replica_arena *arena, const struct replica_heap *heap,
 			      const struct span *span, const struct cell *cell,
-			      const struct moment *run)
+			      const struct moment *now)
 {
 	if (__builtin_expect(arena->deaths_count == REPLICA_DEATHS_MAX, 0))
-		count_deaths(arena, run);
-	arena->deaths[arena->deaths_count++] =
-		(struct noted_death){*cell, (uint32_t)heap->applied, span->owner_heap};
+		count_deaths(arena, now);
+	arena->deaths[arena->deaths_count++] = (struct noted_death){
+		.word = cell->word,
+		.born_tick = cell->born_tick,
+		.tick = tick_of_q8(now->at_q8),
+		.events = (uint32_t)heap->applied - cell->incarnation,
+		.owner_heap = span->owner_heap,
+	};
 }
 
 /* Free what lives in this cell. 0 or -ENOENT: nothing did. */
 static inline int free_cell(struct replica_arena *arena, const struct replica_heap *heap,
 			    struct span *span, struct cell *cell, unsigned life,
-			    const struct moment *run)
+			    const struct moment *now)
 {
 	if (mmviz_word_life(cell->word) == MMVIZ_LIFE_LIVE)
-		note_death(arena, heap, span, cell, run);
+		note_death(arena, heap, span, cell, now);
 	return block_table_free_cell(&arena->table, span, cell, life);
 }
 
@@ -123,14 +139,14 @@ static void end_returned(struct replica_arena *arena, const struct block_birth *
 }
 
 static void apply_alloc(struct replica_arena *arena, struct replica_heap *heap,
-			const struct mmviz_event *event, const struct moment *run)
+			const struct mmviz_event *event, const struct moment *now)
 {
 	struct block_birth birth = {
 		.place = mmviz_event_place(event->what),
 		.context = mmviz_event_context(event->what),
 		.bytes = event->data & ~MMVIZ_ALLOC_LABELLED,
 		.incarnation = (uint32_t)heap->applied,
-		.born_tick = tick_in(run, heap),
+		.born_tick = tick_of_q8(now->at_q8),
 		.label = event->data & MMVIZ_ALLOC_LABELLED ? event + 1 : NULL,
 	};
 	int error = block_table_alloc(&arena->table, &birth);
@@ -153,7 +169,7 @@ static void apply_alloc(struct replica_arena *arena, struct replica_heap *heap,
 }
 
 static void apply_free(struct replica_arena *arena, struct replica_heap *heap,
-		       const struct mmviz_event *event, const struct moment *run)
+		       const struct mmviz_event *event, const struct moment *now)
 {
 	uint32_t place = mmviz_event_place(event->what);
 	struct span *span;
@@ -161,7 +177,7 @@ static void apply_free(struct replica_arena *arena, struct replica_heap *heap,
 	int error = -EINVAL;
 
 	if (__builtin_expect(cell != NULL, 1))
-		error = free_cell(arena, heap, span, cell, MMVIZ_LIFE_CACHED, run);
+		error = free_cell(arena, heap, span, cell, MMVIZ_LIFE_CACHED, now);
 
 	touch(arena, place);
 	if (__builtin_expect(error == -EINVAL, 0))
@@ -185,13 +201,13 @@ bool apply_is_ahead(const struct replica_arena *arena, uint32_t owner_heap, uint
  * for dead: then a resize speaks of it yet, and must not make it live.
  */
 static void apply_return(struct replica_arena *arena, struct replica_heap *heap,
-			 const struct mmviz_event *event, const struct moment *run)
+			 const struct mmviz_event *event, const struct moment *now)
 {
 	struct pending_return item = {
 		.place = mmviz_event_place(event->what),
 		.owner_heap = (uint32_t)(event->data >> 32),
 		.incarnation = (uint32_t)event->data,
-		.tick = tick_in(run, heap),
+		.tick = tick_of_q8(now->at_q8),
 	};
 	struct span *span;
 	struct cell *cell = block_table_find(&arena->table, item.place, &span);
@@ -200,7 +216,7 @@ static void apply_return(struct replica_arena *arena, struct replica_heap *heap,
 
 	touch(arena, item.place);
 	if (cell && (is_it || rule_is_off(RULE_INCARNATION)))
-		free_cell(arena, heap, span, cell, MMVIZ_LIFE_RETURNED, run);
+		free_cell(arena, heap, span, cell, MMVIZ_LIFE_RETURNED, now);
 	if (item.place && apply_is_ahead(arena, item.owner_heap, item.incarnation) &&
 	    !rule_is_off(RULE_PENDING) && pending_add(&arena->pending, &item))
 		contradict(arena, heap, "more early returns than there can be");
@@ -273,7 +289,7 @@ static void apply_commit(struct replica_arena *arena, struct replica_heap *heap,
 static inline __attribute__((always_inline)) void apply_event(struct replica_arena *arena,
 							      struct replica_heap *heap,
 							      const struct mmviz_event *event,
-							      const struct moment *run)
+							      const struct moment *now)
 {
 	unsigned kind = mmviz_event_kind(event->what);
 
@@ -282,14 +298,14 @@ static inline __attribute__((always_inline)) void apply_event(struct replica_are
 		return;
 	switch (kind) {
 	case MMVIZ_EVENT_ALLOC:
-		apply_alloc(arena, heap, event, run);
+		apply_alloc(arena, heap, event, now);
 		break;
 	case MMVIZ_EVENT_FREE:
 	case MMVIZ_EVENT_RECLAIM:
-		apply_free(arena, heap, event, run);
+		apply_free(arena, heap, event, now);
 		break;
 	case MMVIZ_EVENT_RETURN:
-		apply_return(arena, heap, event, run);
+		apply_return(arena, heap, event, now);
 		break;
 	case MMVIZ_EVENT_RESIZE:
 		apply_resize(arena, heap, event);
@@ -304,7 +320,7 @@ static inline __attribute__((always_inline)) void apply_event(struct replica_are
 		apply_commit(arena, heap, event);
 		break;
 	case MMVIZ_EVENT_RESET:
-		arena->table.now_tick = tick_in(run, heap);
+		arena->table.now_tick = tick_of_q8(now->at_q8);
 		block_table_reset(&arena->table);
 		arena->all_touched = arena->touched != NULL;
 		break;
@@ -317,8 +333,7 @@ uint32_t apply_plain(struct replica_arena *arena, struct replica_heap *heap,
 		     const struct mmviz_event *events, uint32_t count,
 		     const struct event_clock *clock)
 {
-	const struct moment run = {event_clock_q8(clock, heap->applied), clock->step_q8,
-				   (uint32_t)heap->applied, (uint32_t)(heap - arena->heaps) + 1};
+	struct moment now = moment_of(arena, heap, clock);
 	uint32_t i = 0;
 
 	while (i < count) {
@@ -329,11 +344,12 @@ uint32_t apply_plain(struct replica_arena *arena, struct replica_heap *heap,
 					     mmviz_event_place(events[i + PREFETCH_EVENTS].what));
 		if (mmviz_event_kind(events[i].what) == MMVIZ_EVENT_ORDER || slots > count - i)
 			break;
-		apply_event(arena, heap, &events[i], &run);
+		apply_event(arena, heap, &events[i], &now);
+		now.at_q8 += slots * now.step_q8;
 		heap->applied += slots;
 		i += slots;
 	}
-	count_deaths(arena, &run);
+	count_deaths(arena, &now);
 	return i;
 }
 
@@ -364,17 +380,17 @@ uint32_t apply_operation(struct replica_arena *arena, struct replica_heap *heap,
 			 const struct mmviz_event *events, uint32_t count,
 			 const struct event_clock *clock)
 {
-	const struct moment run = {event_clock_q8(clock, heap->applied), clock->step_q8,
-				   (uint32_t)heap->applied, (uint32_t)(heap - arena->heaps) + 1};
+	struct moment now = moment_of(arena, heap, clock);
 	uint32_t slots = operation_slots(events, count);
 
 	for (uint32_t i = 0; i < slots;) {
 		uint32_t step = mmviz_event_slots(&events[i]);
 
-		apply_event(arena, heap, &events[i], &run);
+		apply_event(arena, heap, &events[i], &now);
+		now.at_q8 += step * now.step_q8;
 		heap->applied += step;
 		i += step;
 	}
-	count_deaths(arena, &run);
+	count_deaths(arena, &now);
 	return slots;
 }

@@ -38,6 +38,8 @@ struct candidate {
 };
 
 struct heap_map {
+	const struct view *view;
+	uint32_t asked, answered; /* the context whose base was asked for last, and the base */
 	uint64_t offset, bytes_per_texel, end; /* of the window */
 	double share_per_byte;
 	struct view_texel *texels;
@@ -117,6 +119,16 @@ static void open_texel(struct heap_map *map, uint32_t texel)
 	map->has_young = false;
 	map->best_bytes = 0;
 	map->best_context = 0xffffffffu;
+}
+
+/* Neighbours are often of one context. */
+static inline uint32_t base_of(struct heap_map *map, uint32_t context)
+{
+	if (context != map->asked) {
+		map->asked = context;
+		map->answered = view_base(map->view, context);
+	}
+	return map->answered;
 }
 
 static inline void vote(struct heap_map *map, uint32_t context, uint64_t bytes)
@@ -201,7 +213,8 @@ static void paint_live(struct heap_map *map, const struct span *span, uint32_t i
 	uint64_t payload = ((uint64_t)span_cell_place(span, index) + 1) * MMVIZ_PLACE_BYTES;
 	uint64_t header = payload - span_header_bytes(span);
 	uint64_t padding = payload + mmviz_word_bytes(cell->word);
-	struct brush live = {PART_LIVE, mmviz_word_context(cell->word), cell->born_tick};
+	struct brush live = {PART_LIVE, base_of(map, mmviz_word_context(cell->word)),
+			     cell->born_tick};
 
 	paint_plain(map, start, header, PART_PADDING);
 	advance_to(map, header);
@@ -230,7 +243,7 @@ static uint32_t paint_inside(struct heap_map *map, const struct span *span, uint
 			continue;
 		live_cells++;
 		live_bytes += bytes;
-		vote(map, mmviz_word_context(cell->word), bytes);
+		vote(map, base_of(map, mmviz_word_context(cell->word)), bytes);
 		note_birth(map, cell->born_tick);
 	}
 	map->blocks += (uint32_t)live_cells;
@@ -296,6 +309,7 @@ int view_map(const struct view *view, uint32_t arena_id, uint64_t offset_bytes,
 {
 	const struct replica_arena *arena = replica_arena_find(view->replica, arena_id);
 	struct heap_map map = {
+		.view = view,
 		.offset = offset_bytes,
 		.bytes_per_texel = bytes_per_texel ? bytes_per_texel : 1,
 		.texels = texels,

@@ -41,6 +41,7 @@ struct row {
 	uint32_t id;
 };
 struct rows {
+	const struct view *view;
 	struct row *rows; /* by context id; those with neither deaths nor blocks are empty */
 	uint32_t count;
 };
@@ -67,10 +68,10 @@ static uint64_t deaths_of(const struct lifetime_sums *lifetimes)
 static void add_totals(struct rows *rows, const struct totals *totals)
 {
 	for (uint32_t i = 0; i < totals->listed_count; i++) {
-		uint32_t id = totals->listed[i];
-		struct row *row = &rows->rows[id];
+		uint32_t id = totals->listed[i], base = view_base(rows->view, id);
+		struct row *row = &rows->rows[base < id ? base : id];
 
-		row->id = id;
+		row->id = base < id ? base : id;
 		row->live_blocks += totals->contexts[id].live_blocks;
 		lifetimes_add(&row->lifetimes, &totals->lifetimes[id]);
 		lifetimes_add_sums(&row->lifetimes, &totals->lifetime_sums[id]);
@@ -128,7 +129,7 @@ uint32_t view_lifetimes(const struct view *view, uint32_t arena_id, struct view_
 			struct view_lifetimes *out, uint32_t max)
 {
 	const struct totals **parts = calloc(view->replica->arenas_count + 1, sizeof(*parts));
-	struct rows rows = {0};
+	struct rows rows = {.view = view};
 	uint32_t copied = 0;
 
 	*all = (struct view_lifetimes){0};

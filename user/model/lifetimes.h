@@ -30,14 +30,21 @@ struct lifetime_sums {
 	uint64_t deaths[LIFETIME_COUNTERS];
 };
 
-/* By the exponent of a double, which is faster than to count zeros where there is no lzcnt. */
-static inline unsigned lifetime_bucket(uint64_t age_ns)
+/* By the exponent of a double, which is faster than to count zeros where there is no lzcnt. Of a
+ * number from 1 to 2^53. */
+static inline unsigned lifetime_log2(uint64_t number)
 {
 	union {
 		double value;
 		uint64_t bits;
-	} age = {.value = (double)(int64_t)(age_ns | 1)};
-	unsigned bucket = (unsigned)(age.bits >> 52) - 1023;
+	} as = {.value = (double)(int64_t)number};
+
+	return (unsigned)(as.bits >> 52) - 1023;
+}
+
+static inline unsigned lifetime_bucket(uint64_t age_ns)
+{
+	unsigned bucket = lifetime_log2(age_ns | 1);
 
 	return bucket < VIEW_LIFETIME_BUCKETS ? bucket : VIEW_LIFETIME_BUCKETS - 1;
 }
@@ -46,7 +53,7 @@ static inline unsigned lifetime_bucket(uint64_t age_ns)
 static inline uint64_t lifetime_of_ticks(uint32_t ticks)
 {
 	if ((int32_t)ticks < 0) /* by the clocks of two heaps, neither of which is exact */
-		return 0;
+		return TICK_NS / 2;
 	return ((uint64_t)ticks << TICK_SHIFT) + TICK_NS / 2;
 }
 

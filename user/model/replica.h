@@ -62,8 +62,10 @@ enum replica_state {
 };
 
 struct noted_death {
-	struct cell cell;
-	uint32_t number, owner_heap; /* of the event; of the block */
+	uint64_t word;
+	uint32_t born_tick, tick;
+	uint32_t events; /* of its heap since, if it is the one that tells of it */
+	uint32_t owner_heap;
 };
 #define REPLICA_DEATHS_MAX 64u
 

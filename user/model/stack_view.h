@@ -35,8 +35,9 @@ struct stack_view_row {
 	const struct stack_view_frame *frames; /* innermost first, without the library's own */
 };
 struct stack_view {
-	uint64_t at_ns, since_ns;		  /* CLOCK_REALTIME; since: sampling began */
-	uint64_t sample_bytes;			  /* mean between samples, now */
+	uint64_t at_ns, since_ns; /* CLOCK_REALTIME; since: sampling began */
+	uint64_t sample_bytes;	  /* mean between samples, now */
+	uint64_t wanted_bytes;	  /* and when the target does not allocate too fast for it */
 	struct stack_view_amount allocated, live; /* since then, all stacks */
 	uint64_t samples;			  /* that were taken */
 	uint64_t without_stack;			  /* of them: without their stack */

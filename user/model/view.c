@@ -37,25 +37,32 @@ static void add_context(struct context_total *sum, const struct context_total *p
 	sum->allocated_bytes += part->allocated_bytes;
 }
 
-static void add_contexts(struct totals *sum, const struct totals *part)
+/* By what the contexts count as. */
+static void add_contexts(const struct view *view, struct totals *sum, const struct totals *part)
 {
 	for (uint32_t i = 0; i < part->listed_count; i++)
-		add_context(totals_context(sum, part->listed[i]), &part->contexts[part->listed[i]]);
+		add_context(totals_context(sum, view_base(view, part->listed[i])),
+			    &part->contexts[part->listed[i]]);
 }
 
 /* The sums by context over all arenas, as of now. */
-static void sum_contexts(struct totals *all, const struct replica *replica)
+static void sum_contexts(struct view *view)
 {
+	const struct replica *replica = view->replica;
+	struct totals *all = &view->all;
+
 	for (uint32_t i = 0; i < all->listed_count; i++) {
 		struct context_total *context = &all->contexts[all->listed[i]];
 
 		context->live_blocks = context->live_bytes = 0;
 		context->allocations = context->frees = context->allocated_bytes = 0;
 	}
-	add_contexts(all, &replica->past);
+	add_contexts(view, all, &replica->past);
 	for (uint32_t i = 0; i < replica->arenas_count; i++)
-		add_contexts(all, &replica->arenas[i]->table.totals);
+		add_contexts(view, all, &replica->arenas[i]->table.totals);
 }
+
+static void sum_totals(const struct view *view, struct view_totals *out);
 
 /* Rates are smoothed over about a second. */
 static void step_rates(struct view *view, const struct view_totals *totals, double seconds)
@@ -71,7 +78,7 @@ static void step_rates(struct view *view, const struct view_totals *totals, doub
 		share * (allocations / seconds - view->allocations_per_second);
 	for (uint32_t i = 0; i < view->replica->arenas_count; i++)
 		totals_step(&view->replica->arenas[i]->table.totals, seconds);
-	sum_contexts(&view->all, view->replica);
+	sum_contexts(view);
 	totals_step(&view->all, seconds);
 }
 
@@ -80,7 +87,7 @@ static void start_rates(struct view *view)
 {
 	for (uint32_t i = 0; i < view->replica->arenas_count; i++)
 		totals_start(&view->replica->arenas[i]->table.totals);
-	sum_contexts(&view->all, view->replica);
+	sum_contexts(view);
 	totals_start(&view->all);
 }
 
@@ -92,7 +99,7 @@ static void add_point(struct view *view, const struct view_totals *totals)
 		.live_blocks = totals->live_blocks,
 		.resident_bytes = totals->resident_bytes,
 		.events_per_second = view->events_per_second,
-		.events_lost = totals->events_lost,
+		.events_lost = view->now.is_walked ? 0 : totals->events_lost,
 	};
 
 	timeline_add(&view->timeline, &point); /* no memory: a point less */
@@ -103,7 +110,7 @@ void view_tick(struct view *view)
 	uint64_t elapsed_ns = view->now.monotonic_ns - view->stepped_ns;
 	struct view_totals totals;
 
-	view_totals(view, &totals);
+	sum_totals(view, &totals);
 	if (totals.live_bytes > view->peak_live_bytes)
 		view->peak_live_bytes = totals.live_bytes;
 	if (view->stepped_ns && elapsed_ns < STEP_NS)
@@ -128,7 +135,7 @@ static void add_counts(struct view_totals *out, const struct totals *totals)
 	out->freed_bytes += totals->freed_bytes;
 }
 
-void view_totals(const struct view *view, struct view_totals *out)
+static void sum_totals(const struct view *view, struct view_totals *out)
 {
 	const struct replica *replica = view->replica;
 
@@ -164,6 +171,13 @@ void view_totals(const struct view *view, struct view_totals *out)
 	}
 	out->peak_live_bytes =
 		view->peak_live_bytes > out->live_bytes ? view->peak_live_bytes : out->live_bytes;
+}
+
+void view_totals(const struct view *view, struct view_totals *out)
+{
+	sum_totals(view, out);
+	if (view->now.is_walked)
+		out->events_lost = 0;
 }
 
 /* ------------------------------------------------------------------ arenas */
@@ -250,6 +264,7 @@ static void fill_context(const struct view *view, const struct context_total *to
 {
 	*out = (struct view_context){
 		.id = id,
+		.base = view_base(view, id),
 		.live_blocks = total->live_blocks,
 		.live_bytes = total->live_bytes,
 		.peak_live_bytes = total->peak_live_bytes > total->live_bytes
@@ -264,17 +279,12 @@ static void fill_context(const struct view *view, const struct context_total *to
 	out->text = view->names.describe(view->names.context, id, &out->kind);
 }
 
-uint32_t view_contexts(const struct view *view, uint32_t arena_id, struct view_context *out,
-		       uint32_t max)
+/* Those with most live bytes first. */
+static uint32_t fill_contexts(const struct view *view, const struct totals *totals,
+			      struct view_context *out, uint32_t max)
 {
-	const struct replica_arena *arena = replica_arena_find(view->replica, arena_id);
-	const struct totals *totals = arena ? &arena->table.totals : &view->all;
 	struct ranked *ranked;
 
-	if (arena_id != 0 && !arena)
-		return 0;
-	if (!arena)
-		sum_contexts((struct totals *)&view->all, view->replica);
 	if (max > totals->listed_count)
 		max = totals->listed_count;
 	ranked = malloc(totals->listed_count * sizeof(*ranked));
@@ -288,6 +298,76 @@ uint32_t view_contexts(const struct view *view, uint32_t arena_id, struct view_c
 		fill_context(view, &totals->contexts[ranked[i].id], ranked[i].id, &out[i]);
 	free(ranked);
 	return max;
+}
+
+static bool has_stacks(const struct view *view, const struct totals *totals)
+{
+	for (uint32_t i = 0; i < totals->listed_count; i++)
+		if (view_base(view, totals->listed[i]) != totals->listed[i])
+			return true;
+	return false;
+}
+
+/* The contexts of an arena by what they count as. Their stacks had their peaks at different times:
+ * what is known of the peak of all is that it was not less than any. */
+static uint32_t merged_contexts(const struct view *view, const struct totals *totals,
+				struct view_context *out, uint32_t max)
+{
+	struct totals merged = {0};
+	uint32_t count;
+
+	add_contexts(view, &merged, totals);
+	for (uint32_t i = 0; i < totals->listed_count; i++) {
+		const struct context_total *part = &totals->contexts[totals->listed[i]];
+		struct context_total *sum =
+			totals_context(&merged, view_base(view, totals->listed[i]));
+
+		sum->allocations_per_second += part->allocations_per_second;
+		sum->lagging_live_bytes += part->lagging_live_bytes;
+		if (sum->peak_live_bytes < part->peak_live_bytes)
+			sum->peak_live_bytes = part->peak_live_bytes;
+	}
+	count = fill_contexts(view, &merged, out, max);
+	totals_fini(&merged);
+	return count;
+}
+
+uint32_t view_contexts(const struct view *view, uint32_t arena_id, struct view_context *out,
+		       uint32_t max)
+{
+	const struct replica_arena *arena = replica_arena_find(view->replica, arena_id);
+
+	if (arena_id != 0 && !arena)
+		return 0;
+	if (!arena) {
+		sum_contexts((struct view *)view);
+		return fill_contexts(view, &view->all, out, max);
+	}
+	return has_stacks(view, &arena->table.totals)
+		       ? merged_contexts(view, &arena->table.totals, out, max)
+		       : fill_contexts(view, &arena->table.totals, out, max);
+}
+
+static void add_apart(struct totals *sum, const struct totals *part)
+{
+	for (uint32_t i = 0; i < part->listed_count; i++)
+		add_context(totals_context(sum, part->listed[i]), &part->contexts[part->listed[i]]);
+}
+
+uint32_t view_contexts_apart(const struct view *view, struct view_context *out, uint32_t max,
+			     uint32_t *all)
+{
+	const struct replica *replica = view->replica;
+	struct totals apart = {0};
+	uint32_t count;
+
+	add_apart(&apart, &replica->past);
+	for (uint32_t i = 0; i < replica->arenas_count; i++)
+		add_apart(&apart, &replica->arenas[i]->table.totals);
+	*all = apart.listed_count;
+	count = fill_contexts(view, &apart, out, max);
+	totals_fini(&apart);
+	return count;
 }
 
 /* ------------------------------------------------------------------ blocks */
@@ -323,7 +403,8 @@ static void fill_block(const struct view *view, const struct replica_arena *aren
 		.cell_addr = base_addr + span_cell_offset(span, index),
 		.cell_bytes = span_cell_bytes(span),
 		.bytes = mmviz_word_bytes(cell->word),
-		.context = mmviz_word_context(cell->word),
+		.context = view_base(view, mmviz_word_context(cell->word)),
+		.stack = mmviz_word_context(cell->word),
 		.owner_heap = span->owner_heap,
 		.thread_id = owner ? owner->thread_id : 0,
 		.incarnation = cell->incarnation,

@@ -53,6 +53,7 @@ struct view_arena {
 
 struct view_context {
 	uint32_t id;
+	uint32_t base;	  /* what it counts as: of a stack its tag or site; else id */
 	uint32_t kind;	  /* enum mmviz_context_kind */
 	const char *text; /* valid for the session */
 	uint64_t live_blocks, live_bytes, peak_live_bytes;
@@ -78,7 +79,9 @@ struct view_block {
 	uint64_t cell_addr,
 		cell_bytes; /* all that the block takes: header, label, padding included */
 	uint64_t bytes;
-	uint32_t context, owner_heap, thread_id, incarnation;
+	uint32_t context; /* tag or site */
+	uint32_t stack;	  /* the context with its stack; the same, if it has none */
+	uint32_t owner_heap, thread_id, incarnation;
 	uint8_t life; /* enum mmviz_life */
 	bool is_large, is_older_than_attach;
 	uint32_t age_ms; /* older than attach: time since attach */
@@ -112,10 +115,16 @@ struct view_mark {
 void view_totals(const struct view *view, struct view_totals *out);
 /* Copies up to `max` rows, in order of id; returns how many there are. */
 uint32_t view_arenas(const struct view *view, struct view_arena *out, uint32_t max);
-/* The `max` contexts with most live bytes (arena_id 0: of all arenas); returns how many were
- * copied. */
+/* The `max` tags and sites with most live bytes (arena_id 0: of all arenas), whatever stacks
+ * their blocks are from; returns how many were copied. */
 uint32_t view_contexts(const struct view *view, uint32_t arena_id, struct view_context *out,
 		       uint32_t max);
+/*
+ * Of all arenas, as the blocks name them: each stack apart, and what has none. Sums since attach,
+ * no peaks or rates. Returns how many were copied; *all: how many there are.
+ */
+uint32_t view_contexts_apart(const struct view *view, struct view_context *out, uint32_t max,
+			     uint32_t *all);
 /* The `max` contexts with most deaths (arena_id 0: of all arenas), and in *all their sum over every
  * context; returns how many were copied. */
 uint32_t view_lifetimes(const struct view *view, uint32_t arena_id, struct view_lifetimes *all,

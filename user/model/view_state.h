@@ -16,6 +16,7 @@
 struct view_names {
 	void *context;
 	const char *(*describe)(void *context, uint32_t id, uint32_t *kind);
+	uint32_t (*base)(void *context, uint32_t id); /* what it counts as; NULL: each as itself */
 };
 
 /* The instant, and what the replica does not know. */
@@ -27,6 +28,7 @@ struct view_now {
 	uint64_t verified_at_ns;
 	uint32_t threads, contexts;
 	bool is_followed; /* exact mode: every event is heard */
+	bool is_walked; /* other modes: what happens between two walks is not to be heard, nor lost */
 	enum view_target_state target_state;
 	int exit_code;
 	uint64_t fallback_since_ns; /* CLOCK_REALTIME; 0: not fallen back */
@@ -49,6 +51,12 @@ struct view {
 void view_fini(struct view *view);
 /* A new instant, `now` is filled in: peaks; every 100 ms rates and a point of the timeline. */
 void view_tick(struct view *view);
+
+/* What blocks of this context count as: their tag or site, whatever stack they are from. */
+static inline uint32_t view_base(const struct view *view, uint32_t id)
+{
+	return view->names.base ? view->names.base(view->names.context, id) : id;
+}
 
 /* This instant, as block births are noted. */
 uint32_t view_now_tick(const struct view *view);

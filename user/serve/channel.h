@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/events.h"
 #include "serve/wire.h"
 
 #define CHANNEL_CLIENTS_MAX 16 /* clients are numbered from 0 */
@@ -20,7 +21,7 @@ enum channel_kind {
 	/* collector -> web server */
 	CHANNEL_BROADCAST = 1, /* a wire message for every client that was welcomed */
 	CHANNEL_SEND,	       /* a wire message for one client; a hello welcomes it */
-	CHANNEL_REPLY,	       /* the body of document `request`; detail: HTTP status */
+	CHANNEL_REPLY,	       /* the body of what answers `request`; detail: HTTP status */
 	/* web server -> collector */
 	CHANNEL_READY,	  /* sandboxed and serving; detail: 0 or the errno that prevents it */
 	CHANNEL_OPEN,	  /* a client has come */
@@ -29,6 +30,7 @@ enum channel_kind {
 	CHANNEL_ACK,	  /* request: of the window */
 	CHANNEL_PLACE,	  /* struct channel_place follows */
 	CHANNEL_PAUSE,	  /* detail: 1 on, 0 off */
+	CHANNEL_EVENTS,	  /* struct events_settings follow; client, or request of a POST */
 	CHANNEL_SAMPLE,	  /* uint64_t mean bytes follows */
 	CHANNEL_DOCUMENT, /* detail: index of the document that `request` asks for */
 };

@@ -229,6 +229,23 @@ static int send_contexts(struct publisher *publisher, const struct round *round)
 	return send_state(publisher, WIRE_CONTEXTS);
 }
 
+/* Events mode only. */
+static int send_events(struct publisher *publisher, const struct round *round)
+{
+	const struct server_options *options = publisher->options;
+	char *text = NULL;
+	size_t bytes = 0;
+	int error = options->render_events == NULL
+			    ? -ENODATA
+			    : options->render_events(options->documents_context, &text, &bytes);
+
+	if (error != 0)
+		return error == -ENODATA ? 0 : error;
+	wire_events(&publisher->scratch, round->at_ns, text, bytes);
+	free(text);
+	return send_state(publisher, WIRE_EVENTS);
+}
+
 static uint32_t least(uint32_t a, uint32_t b)
 {
 	return a < b ? a : b;
@@ -245,6 +262,8 @@ static int send_tables(struct publisher *publisher, const struct round *round)
 	error = send_state(publisher, WIRE_ARENAS);
 	if (error == 0)
 		error = send_contexts(publisher, round);
+	if (error == 0)
+		error = send_events(publisher, round);
 	if (error != 0)
 		return error;
 	count = least(view_marks(round->view, publisher->marks, MMVIZ_MARKS_MAX), MMVIZ_MARKS_MAX);
@@ -497,6 +516,40 @@ static int answer_document(struct publisher *publisher, const struct channel_hea
 	return error;
 }
 
+/* From a POST: an answer. */
+static int answer_choice(struct publisher *publisher, uint32_t request, const char *why)
+{
+	struct channel_header header = {
+		.kind = CHANNEL_REPLY, .detail = why == NULL ? 200 : 400, .request = request};
+	char text[256];
+	int length = why == NULL ? snprintf(text, sizeof(text), "{\"chosen\":true}\n")
+				 : snprintf(text, sizeof(text), "{\"error\":\"%s\"}\n", why);
+
+	return channel_send(publisher->channel, header, text, (size_t)length);
+}
+
+/* From a page, which hears of it at once, or why not; or from a POST, without a client. */
+static int choose_events(struct publisher *publisher, const struct round *round,
+			 const struct channel_header *header, const uint8_t *bytes)
+{
+	const struct server_options *options = publisher->options;
+	struct events_settings settings;
+	const char *why = "this collector has no events to choose from";
+
+	if (header->bytes != sizeof(settings))
+		return -EPROTO;
+	memcpy(&settings, bytes, sizeof(settings));
+	if (options->choose_events != NULL)
+		why = options->choose_events(options->documents_context, &settings);
+	publisher->tables_due_ns = 0;
+	if (header->client == 0)
+		return answer_choice(publisher, header->request, why);
+	if (why == NULL)
+		return 0;
+	wire_notice(&publisher->scratch, round->at_ns, "warning", why);
+	return send_scratch(publisher, header->client);
+}
+
 /* What it is now is told with the stacks themselves. */
 static int change_sampling(struct publisher *publisher, const struct round *round, uint32_t client,
 			   uint64_t mean_bytes)
@@ -562,6 +615,8 @@ static int handle_client(struct publisher *publisher, const struct round *round,
 	case CHANNEL_PAUSE:
 		pause_client(publisher, client, header->detail != 0);
 		return 0;
+	case CHANNEL_EVENTS:
+		return choose_events(publisher, round, header, bytes);
 	default:
 		return -EPROTO;
 	}
@@ -574,6 +629,8 @@ static int handle(struct publisher *publisher, const struct round *round,
 
 	if (header->kind == CHANNEL_DOCUMENT)
 		return answer_document(publisher, header);
+	if (header->kind == CHANNEL_EVENTS && header->client == 0)
+		return choose_events(publisher, round, header, bytes);
 	if (header->client == 0)
 		return -EPROTO;
 	client = find_client(publisher, header->client);

@@ -17,13 +17,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "model/events.h"
 #include "model/view.h"
 
 struct server;
 
 /* A page that is made from the view on demand. */
 struct server_document {
-	const char *path, *content_type;
+	const char *path, *content_type; /* the path ends in "?kind=..." if there are several */
 	/* *text is malloc'ed. 0 or -errno. */
 	int (*render)(void *context, char **text, size_t *bytes);
 };
@@ -34,6 +35,11 @@ struct server_options {
 	const struct server_document *documents;
 	size_t documents_count;
 	void *documents_context;
+	/* Events mode, with documents_context: what its page shows, as JSON; -ENODATA in other
+	 * modes. NULL: nothing. */
+	int (*render_events)(void *context, char **text, size_t *bytes);
+	/* What a client wants to be told. NULL, or why not: a constant text. */
+	const char *(*choose_events)(void *context, const struct events_settings *settings);
 	/* A client wants stacks to be sampled after so many bytes on average. 0 or -errno. */
 	int (*set_sample_bytes)(void *documents_context, uint64_t mean_bytes);
 };

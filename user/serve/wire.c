@@ -214,6 +214,7 @@ void wire_totals(struct wire_buffer *buffer, const struct view_totals *totals)
 		totals->is_exact,
 		totals->target_state,
 		totals->exit_code,
+		(double)totals->fallback_since_ns / 1e6,
 	};
 	double *out;
 
@@ -483,6 +484,16 @@ void wire_notice(struct wire_buffer *buffer, uint64_t at_ns, const char *level, 
 		 json_pack("{s:s, s:o}", "level", level, "text", json_text(text)));
 }
 
+void wire_events(struct wire_buffer *buffer, uint64_t at_ns, const char *json, size_t bytes)
+{
+	char *out;
+
+	begin(buffer, WIRE_EVENTS, at_ns, bytes);
+	out = grow(buffer, bytes);
+	if (out != NULL)
+		memcpy(out, json, bytes);
+}
+
 /* ------------------------------------------------------------------ reading a header */
 
 enum wire_type wire_type_of(const uint8_t *bytes, size_t count)
@@ -501,5 +512,5 @@ enum wire_type wire_type_of(const uint8_t *bytes, size_t count)
 bool wire_is_state(enum wire_type type)
 {
 	return type == WIRE_TOTALS || type == WIRE_ARENAS || type == WIRE_CONTEXTS ||
-	       type == WIRE_MARKS;
+	       type == WIRE_MARKS || type == WIRE_EVENTS;
 }

@@ -35,6 +35,7 @@ enum wire_type {
 	WIRE_BLOCKS,
 	WIRE_BLOCK,
 	WIRE_NOTICE,
+	WIRE_EVENTS,
 	WIRE_TYPES,
 };
 
@@ -75,6 +76,8 @@ void wire_blocks(struct wire_buffer *buffer, uint64_t at_ns, const struct wire_w
 /* `block` NULL: nothing was found there. */
 void wire_block(struct wire_buffer *buffer, uint64_t at_ns, uint32_t request,
 		const struct view_block *block, const char *context_text);
+/* `json`: its text, valid UTF-8. */
+void wire_events(struct wire_buffer *buffer, uint64_t at_ns, const char *json, size_t bytes);
 void wire_notice(struct wire_buffer *buffer, uint64_t at_ns, const char *level, const char *text);
 
 /* 0 when these bytes are not a message. */

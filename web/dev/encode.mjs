@@ -13,6 +13,7 @@ const TYPES = {
 	blocks: 9,
 	block: 10,
 	notice: 11,
+	events: 12,
 };
 const utf8 = new TextEncoder();
 

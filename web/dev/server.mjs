@@ -198,6 +198,7 @@ class Target {
 			is_exact: this.isResyncing ? 0 : 1,
 			target_state: this.state,
 			exit_code: this.state ? 9 : 0,
+			fallback_since_ms: process.env.FALLBACK ? Date.now() - 5000 : 0,
 		};
 	}
 

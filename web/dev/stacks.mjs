@@ -57,6 +57,7 @@ export function stacks() {
 		pid: 4711,
 		stacks: 'sampled',
 		sample_bytes: MEAN,
+		wanted_sample_bytes: MEAN,
 		samples: sum('allocated').samples,
 		without_stack: 0,
 		untracked: 0,

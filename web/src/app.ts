@@ -4,7 +4,7 @@
  */
 
 import { computed, effect, signal } from '@preact/signals';
-import { Choices } from './choices';
+import { Choices, VIEWS } from './choices';
 import {
 	clamp,
 	createLayout,
@@ -15,15 +15,17 @@ import {
 	windowOf,
 	withScale,
 } from './layout';
+import { readLifetimes } from './lifetimes';
 import { Socket } from './socket';
 import { readStacks } from './stacks';
 import { Store } from './store';
-import type { Arena } from './wire';
+import type { Arena, EventsChoice } from './wire';
 
 const MAP_REQUEST_EVERY_MS = 30;
 const SELECTION_REFRESH_MS = 1000;
 const STACKS_REFRESH_MS = 2000;
 const STACKS_SOON_MS = 150;
+const LIFETIMES_REFRESH_MS = 1000;
 const TAIL = 1.06; /* of the used part: so much is in sight, to show where it ends */
 const SMALLEST_PLACES = 4096;
 const META_SHARE = 0.05; /* of the used part: more metadata than that at its start is skipped */
@@ -108,7 +110,24 @@ export const layout = computed<Layout>(() => {
 	return clamp(withScale({ ...blank, first: spot.first }, spot.scale), endPlace.value);
 });
 
+/* ---------------------------------------------------------------- views */
+
+const isInEventsMode = computed(() => store.hello.value?.mode === 'events');
+/* Whoever asked for events sees them first, unless the URL says otherwise. */
+const wasViewChosen = location.hash !== '';
+effect(() => {
+	if (isInEventsMode.value && !wasViewChosen) choices.view.value = 'events';
+});
+export const offeredViews = computed(() =>
+	/* Whoever sees some events sees no lives. */
+	VIEWS.filter((view) => view !== (isInEventsMode.value ? 'lifetimes' : 'events')),
+);
+
 /* ---------------------------------------------------------------- requests */
+
+export function chooseEvents(choice: EventsChoice): void {
+	socket.send({ type: 'events', ...choice });
+}
 
 let request = 0;
 let mapTimer: ReturnType<typeof setTimeout> | null = null;
@@ -176,6 +195,38 @@ export function setSampleBytes(bytes: number): void {
 	askStacksIn(STACKS_SOON_MS);
 }
 
+/* ---------------------------------------------------------------- lifetimes */
+
+let isAskingLifetimes = false;
+
+const wantsLifetimes = computed(
+	() =>
+		choices.view.value === 'lifetimes' &&
+		store.connection.value.state === 'open' &&
+		!choices.isPaused.value,
+);
+
+/* One question after the other, while somebody looks. */
+async function askLifetimes(): Promise<void> {
+	if (isAskingLifetimes) return;
+	isAskingLifetimes = true;
+	while (wantsLifetimes.peek()) {
+		try {
+			const answer = await fetch('api/v1/lifetimes');
+			if (!answer.ok) throw new Error(`status ${answer.status}`);
+			store.lifetimes.value = readLifetimes(await answer.json());
+		} catch (error) {
+			if (wantsLifetimes.peek())
+				store.notify({
+					level: 'error',
+					text: `The lifetimes could not be read: ${(error as Error).message}`,
+				});
+		}
+		await new Promise((resolve) => setTimeout(resolve, LIFETIMES_REFRESH_MS));
+	}
+	isAskingLifetimes = false;
+}
+
 export function startSession(): void {
 	const window = computed(() => JSON.stringify([arenaId.value, windowOf(layout.value)]));
 	effect(() => {
@@ -185,6 +236,9 @@ export function startSession(): void {
 	});
 	effect(() => {
 		if (wantsStacks.value) askStacksIn(0);
+	});
+	effect(() => {
+		if (wantsLifetimes.value) void askLifetimes();
 	});
 	let toldPaused = false;
 	effect(() => {

@@ -10,7 +10,7 @@ import { batch, signal } from '@preact/signals';
 import type { Scale } from './layout';
 import type { Measure } from './stacks';
 
-export const VIEWS = ['map', 'contexts', 'arenas', 'stacks'] as const;
+export const VIEWS = ['map', 'contexts', 'arenas', 'stacks', 'lifetimes', 'events'] as const;
 export const COLOURS = ['context', 'age', 'state', 'occupancy'] as const;
 export type View = (typeof VIEWS)[number];
 export type Colour = (typeof COLOURS)[number];

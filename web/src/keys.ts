@@ -7,6 +7,7 @@ export type Command =
 	| 'view-2'
 	| 'view-3'
 	| 'view-4'
+	| 'view-5'
 	| 'closer'
 	| 'farther'
 	| 'up'
@@ -35,6 +36,7 @@ const COMMANDS: Record<string, Command> = {
 	2: 'view-2',
 	3: 'view-3',
 	4: 'view-4',
+	5: 'view-5',
 	w: 'closer',
 	'+': 'closer',
 	'=': 'closer',
@@ -66,7 +68,10 @@ export function commandOf({ key, ctrlKey, metaKey, altKey }: Key): Command | nul
 
 /* The help sheet: keys and what they do. */
 export const SHEET: { keys: string[]; does: string }[] = [
-	{ keys: ['1', '2', '3', '4'], does: 'Map, contexts, arenas, stacks' },
+	{
+		keys: ['1', '2', '3', '4', '5'],
+		does: 'Map, contexts, arenas, stacks, lifetimes; in their mode, events',
+	},
 	{ keys: ['W', 'S', '+', '−'], does: 'Zoom in, zoom out' },
 	{ keys: ['A', 'D'], does: 'Pan up, pan down' },
 	{ keys: ['F'], does: 'Fit the selection; again: the whole arena' },

@@ -32,6 +32,7 @@ export interface Row {
 export interface Stacks {
 	stacks: 'sampled' | 'off';
 	sample_bytes: number;
+	wanted_sample_bytes: number;
 	samples: number;
 	without_stack: number;
 	unnamed: number;
@@ -51,6 +52,7 @@ export function readStacks(json: unknown): Stacks {
 	const isWhole =
 		stacks?.stacks === 'sampled' &&
 		typeof stacks.sample_bytes === 'number' &&
+		typeof stacks.wanted_sample_bytes === 'number' &&
 		Array.isArray(stacks.rows) &&
 		[stacks, ...stacks.rows].every((row) => isAmount(row.live) && isAmount(row.allocated)) &&
 		stacks.rows.every(({ frames }) => Array.isArray(frames));
@@ -74,6 +76,7 @@ const NOTHING: Amount = {
 const EMPTY: Stacks = {
 	stacks: 'sampled',
 	sample_bytes: 0,
+	wanted_sample_bytes: 0,
 	samples: 0,
 	without_stack: 0,
 	unnamed: 0,

@@ -4,6 +4,7 @@
  */
 
 import { batch, signal } from '@preact/signals';
+import type { LifetimesAnswer } from './lifetimes';
 import { Palette } from './palette';
 import type { Stacks } from './stacks';
 import { Timeline } from './timeline';
@@ -12,6 +13,7 @@ import type {
 	BlockDetails,
 	Blocks,
 	Context,
+	Events,
 	Hello,
 	Mark,
 	Message,
@@ -49,7 +51,9 @@ export class Store {
 	readonly blocks = signal<Blocks | null>(null);
 	readonly details = signal<BlockDetails | null>(null); /* of the selected block */
 	readonly hovered = signal<BlockDetails | null>(null);
+	readonly events = signal<Events | null>(null); /* events mode */
 	readonly stacks = signal<Stacks | null>(null); /* null: not asked for yet */
+	readonly lifetimes = signal<LifetimesAnswer | null>(null); /* as stacks */
 	readonly notices = signal<ShownNotice[]>([]);
 	palette = new Palette();
 	private trails = new Map<number, number[]>();
@@ -94,6 +98,10 @@ export class Store {
 				return;
 			case 'notice':
 				return this.notify(message.notice);
+			case 'events':
+				this.learnTags(message.events);
+				this.events.value = message.events;
+				return;
 		}
 	}
 
@@ -112,7 +120,9 @@ export class Store {
 		this.arenas.value = null;
 		this.contexts.value = [];
 		this.marks.value = [];
+		this.events.value = null;
 		this.stacks.value = null;
+		this.lifetimes.value = null;
 		this.forgetMap();
 	}
 
@@ -123,6 +133,14 @@ export class Store {
 	private learnNames(names: Map<number, string>): void {
 		for (const [id, name] of names) this.palette.assign(id, name);
 		this.names.value = new Map([...this.names.value, ...names]);
+	}
+
+	/* Contexts whose blocks did not live long enough to be named yet. */
+	private learnTags({ tags, events }: Events): void {
+		const names = new Map<number, string>();
+		for (const { tag_id, tag } of [...tags, ...events])
+			if (tag_id !== null && !this.names.value.has(tag_id)) names.set(tag_id, tag);
+		if (names.size) this.learnNames(names);
 	}
 
 	nameOf(id: number): string {

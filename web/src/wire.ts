@@ -44,6 +44,7 @@ export const TOTALS = [
 	'is_exact',
 	'target_state',
 	'exit_code',
+	'fallback_since_ms',
 ] as const;
 export const ARENA_COLUMNS = [
 	'id',
@@ -159,6 +160,63 @@ export interface Notice {
 	text: string;
 }
 
+/* Events mode: what is told, and what was. Rates are by the second; errors are one sigma. */
+export interface EventsSettings {
+	by: 'count' | 'bytes';
+	sample: number; /* 1 in so many, or mean bytes in between */
+	min_bytes: number;
+	max_bytes: number | null;
+	tag: string | null;
+	tag_id: number | null;
+	thread: number | null;
+	is_waiting_for_tag: boolean;
+}
+/* Exact, counted in the kernel. */
+export interface EventsCounted {
+	hits: number; /* allocations and frees, all of them */
+	allocations: number; /* that pass the filter, told or not */
+	allocated_bytes: number;
+	told: number;
+	dropped: number;
+}
+export interface EventsRate {
+	allocations_per_second: number;
+	allocations_error: number;
+	bytes_per_second: number;
+	bytes_error: number;
+	frees_per_second: number;
+}
+export interface HeapEvent {
+	number: number;
+	at_ns: number;
+	event: 'alloc' | 'free';
+	thread: number;
+	comm: string;
+	bytes: number;
+	tag: string;
+	tag_id: number;
+	label?: string;
+	address: string;
+	arena: number;
+	lifetime_ns: number | null;
+	weight: number;
+	allocated_by?: number;
+}
+/* Keys that are null stand for all that have no row of their own. */
+export interface Events {
+	settings: EventsSettings;
+	counted: EventsCounted;
+	counted_per_second: EventsCounted;
+	estimates: EventsRate;
+	window_s: number;
+	remembered: number;
+	remembered_max: number;
+	tags: (EventsRate & { tag_id: number | null; tag: string })[];
+	threads: (EventsRate & { thread: number | null; comm: string })[];
+	sizes: (EventsRate & { min_bytes: number; max_bytes: number })[];
+	events: HeapEvent[]; /* newest first */
+}
+
 export type Message = { at_ms: number } & (
 	| { type: 'hello'; hello: Hello }
 	| { type: 'totals'; totals: Totals }
@@ -171,6 +229,7 @@ export type Message = { at_ms: number } & (
 	| { type: 'blocks'; blocks: Blocks }
 	| { type: 'block'; block: BlockDetails }
 	| { type: 'notice'; notice: Notice }
+	| { type: 'events'; events: Events }
 );
 
 export class WireError extends Error {}
@@ -328,6 +387,7 @@ const READERS: Record<number, (reader: Reader) => Body> = {
 	9: (r) => ({ type: 'blocks', blocks: readBlocks(r) }),
 	10: (r) => ({ type: 'block', block: JSON.parse(r.text()) }),
 	11: (r) => ({ type: 'notice', notice: JSON.parse(r.text()) }),
+	12: (r) => ({ type: 'events', events: JSON.parse(r.text()) }),
 };
 
 export function decode(buffer: ArrayBuffer): Message {
@@ -360,7 +420,11 @@ export type Request =
 	| { type: 'ack'; request: number }
 	| { type: 'block'; request: number; arena: number; place: number }
 	| { type: 'sample'; bytes: number }
-	| { type: 'pause'; on: boolean };
+	| { type: 'pause'; on: boolean }
+	| ({ type: 'events' } & EventsChoice);
+
+/* All of them at once: what is left out is at its default, which is everything. */
+export type EventsChoice = Partial<Omit<EventsSettings, 'tag_id' | 'is_waiting_for_tag'>>;
 
 export const TEXELS_MAX = 262144;
 export const BLOCKS_BELOW_PLACES_PER_TEXEL = 8;

@@ -17,11 +17,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "serve/web/request.h"
+
 #define CHUNK_BYTES	 (32u << 10)
 #define HEAD_BYTES	 2048
 #define DOCUMENT_SECONDS 20
 #define PLAIN_TEXT	 "text/plain; charset=utf-8"
 #define EXTRA_MAX	 2
+#define EVENTS_PATH	 "/api/v1/events/settings"
 
 struct http_request {
 	struct lws *wsi;
@@ -36,6 +39,9 @@ struct http_request {
 	const uint8_t *body;
 	size_t body_bytes, sent_bytes;
 	bool is_head_only, is_head_sent, must_close;
+	bool is_posting; /* the body is still coming, into posted */
+	char posted[REQUEST_BYTES_MAX];
+	size_t posted_bytes;
 	char cookie[64 + ACCESS_TOKEN_MAX];
 };
 const size_t http_request_bytes = sizeof(struct http_request);
@@ -131,17 +137,24 @@ static void forget(struct web *web, struct http_request *request)
 	request->id = 0;
 }
 
+/* An answer of the collector's is waited for. */
+static void await(struct web *web, struct http_request *request, struct channel_header *question,
+		  const char *content_type)
+{
+	request->id = question->request = ++web->last_request;
+	request->content_type = content_type;
+	request->next = web->waiting;
+	web->waiting = request;
+	lws_set_timeout(request->wsi, PENDING_TIMEOUT_HTTP_CONTENT, DOCUMENT_SECONDS);
+}
+
 static int await_document(struct web *web, struct http_request *request, size_t index)
 {
 	struct channel_header question = {.kind = CHANNEL_DOCUMENT, .detail = (uint16_t)index};
 
 	if (web_is_behind(web))
 		return -1;
-	request->id = question.request = ++web->last_request;
-	request->content_type = web->options->documents[index].content_type;
-	request->next = web->waiting;
-	web->waiting = request;
-	lws_set_timeout(request->wsi, PENDING_TIMEOUT_HTTP_CONTENT, DOCUMENT_SECONDS);
+	await(web, request, &question, web->options->documents[index].content_type);
 	return web_ask(web, question, NULL, 0);
 }
 
@@ -158,14 +171,14 @@ void http_reply(struct web *web, const struct channel_header *header, const uint
 	content_type = request->content_type;
 	forget(web, request);
 	copy = malloc(header->bytes + 1u);
-	if (copy == NULL || header->detail != 200) {
+	if (copy == NULL || (header->detail != 200 && header->detail != 400)) {
 		free(copy);
 		answer_text(request, 500, "the collector could not make this document\n");
 		return;
 	}
 	memcpy(copy, bytes, header->bytes);
 	request->owned = copy;
-	answer(request, 200, content_type, copy, header->bytes);
+	answer(request, header->detail, content_type, copy, header->bytes);
 }
 
 /* ------------------------------------------------------------------ requests */
@@ -254,9 +267,14 @@ static int route(struct web *web, struct http_request *request, const char *path
 {
 	const struct server_document *documents = web->options->documents;
 	const struct asset *asset = assets_find(&web->assets, path);
+	char argument[32], name[256];
+	const char *kind =
+		lws_get_urlarg_by_name(request->wsi, "kind=", argument, sizeof(argument));
 	size_t index = 0;
 
-	while (index < web->options->documents_count && strcmp(documents[index].path, path) != 0)
+	snprintf(name, sizeof(name), "%s%s%s", path, kind != NULL ? "?kind=" : "",
+		 kind != NULL ? kind : "");
+	while (index < web->options->documents_count && strcmp(documents[index].path, name) != 0)
 		index++;
 	if (verdict == ACCESS_GRANTED_BY_QUERY)
 		answer_redirect(web, request,
@@ -282,12 +300,18 @@ static int begin(struct web *web, struct http_request *request, const char *path
 	bool is_health = strcmp(path, "/healthz") == 0;
 
 	request->is_head_only = method == LWSHUMETH_HEAD;
-	request->must_close = method != LWSHUMETH_GET && method != LWSHUMETH_HEAD;
+	request->is_posting = method == LWSHUMETH_POST && strcmp(path, EVENTS_PATH) == 0;
+	request->must_close =
+		method != LWSHUMETH_GET && method != LWSHUMETH_HEAD && !request->is_posting;
 	verdict = check(web, request->wsi, !is_health);
 	if (verdict != ACCESS_GRANTED && verdict != ACCESS_GRANTED_BY_QUERY) {
+		request->must_close = request->must_close || request->is_posting;
+		request->is_posting = false;
 		refuse(request, verdict);
 		return 0;
 	}
+	if (request->is_posting)
+		return 0; /* answered when its body is there */
 	if (request->must_close) {
 		add_header(request, "allow:", "GET, HEAD");
 		answer_text(request, 405, "only GET and HEAD are known here\n");
@@ -298,6 +322,47 @@ static int begin(struct web *web, struct http_request *request, const char *path
 		return 0;
 	}
 	return route(web, request, path, verdict);
+}
+
+/* ------------------------------------------------------------------ settings of events mode */
+
+/* As much as there is room for; more is noticed by who reads it. */
+static void take_body(struct http_request *request, const char *bytes, size_t count)
+{
+	size_t room = sizeof(request->posted) - request->posted_bytes;
+
+	if (!request->is_posting)
+		return;
+	if (count > room) {
+		request->is_posting = false;
+		request->must_close = true;
+		answer_text(request, 413, "settings have at most 4096 bytes\n");
+		return;
+	}
+	memcpy(request->posted + request->posted_bytes, bytes, count);
+	request->posted_bytes += count;
+}
+
+static int end_body(struct web *web, struct http_request *request)
+{
+	struct channel_header question = {.kind = CHANNEL_EVENTS};
+	struct events_settings settings;
+	const char *why;
+
+	if (!request->is_posting)
+		return 0;
+	request->is_posting = false;
+	if (web_is_behind(web))
+		return -1;
+	if (request_parse_events(request->posted, request->posted_bytes, &settings, &why) != 0) {
+		int length = snprintf(request->posted, sizeof(request->posted),
+				      "{\"error\":\"%s\"}\n", why);
+
+		answer(request, 400, "application/json", request->posted, (size_t)length);
+		return 0;
+	}
+	await(web, request, &question, "application/json");
+	return web_ask(web, question, &settings, sizeof(settings));
 }
 
 /* ------------------------------------------------------------------ upgrade to a WebSocket */
@@ -334,12 +399,16 @@ int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 	struct http_request *request = user;
 	struct web *web = web_of(wsi);
 
-	(void)length;
 	switch (reason) {
 	case LWS_CALLBACK_HTTP:
 		forget(web, request);
 		*request = (struct http_request){.wsi = wsi};
 		return begin(web, request, in);
+	case LWS_CALLBACK_HTTP_BODY:
+		take_body(request, in, length);
+		return 0;
+	case LWS_CALLBACK_HTTP_BODY_COMPLETION:
+		return end_body(web, request);
 	case LWS_CALLBACK_HTTP_WRITEABLE:
 		return request != NULL ? send_more(request) : 0;
 	case LWS_CALLBACK_HTTP_DROP_PROTOCOL:

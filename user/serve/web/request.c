@@ -61,6 +61,95 @@ static const char *parse_pause(const json_t *object, struct request *out)
 	return json_is_boolean(on) ? NULL : "pause needs on";
 }
 
+/* What is not named is left as it is. */
+static bool get_number(const json_t *object, const char *key, uint64_t max, uint64_t *out)
+{
+	const json_t *value = json_object_get(object, key);
+	json_int_t number = json_integer_value(value);
+
+	if (value == NULL || json_is_null(value))
+		return true;
+	if (!json_is_integer(value) || number < 0 || (uint64_t)number > max)
+		return false;
+	*out = (uint64_t)number;
+	return true;
+}
+
+/* A name that is too long has no end: whoever checks the settings refuses it. */
+static bool get_tag(const json_t *object, struct events_settings *out)
+{
+	const json_t *value = json_object_get(object, "tag");
+
+	if (value == NULL || json_is_null(value))
+		return true;
+	if (json_is_string(value))
+		memcpy(out->tag, json_string_value(value),
+		       strnlen(json_string_value(value), sizeof(out->tag)));
+	return json_is_string(value);
+}
+
+static bool get_by(const json_t *object, struct events_settings *out)
+{
+	const json_t *value = json_object_get(object, "by");
+	const char *by = json_string_value(value);
+
+	out->is_by_bytes = by != NULL && strcmp(by, "bytes") == 0;
+	return value == NULL || (by != NULL && (out->is_by_bytes || strcmp(by, "count") == 0));
+}
+
+static const char *find_unknown(const json_t *object)
+{
+	static const char *const known[] = {"type",	 "by",	"sample", "min_bytes",
+					    "max_bytes", "tag", "tag_id", "thread"};
+	const char *key;
+	json_t *value;
+
+	json_object_foreach((json_t *)(uintptr_t)object, key, value)
+	{
+		size_t i = 0;
+
+		while (i < sizeof(known) / sizeof(known[0]) && strcmp(key, known[i]) != 0)
+			i++;
+		if (i == sizeof(known) / sizeof(known[0]))
+			return key;
+	}
+	return NULL;
+}
+
+static const char *parse_settings(const json_t *object, struct events_settings *out)
+{
+	uint64_t thread = 0, tag_id = EVENTS_ANY_TAG;
+
+	*out = (struct events_settings){
+		.sample = 1, .max_bytes = EVENTS_BLOCK_MAX, .tag_id = EVENTS_ANY_TAG};
+	if (!json_is_object(object))
+		return "settings are one JSON object";
+	if (find_unknown(object) != NULL)
+		return "events knows by, sample, min_bytes, max_bytes, tag, tag_id and thread";
+	if (!get_by(object, out))
+		return "by is count or bytes";
+	if (!get_number(object, "sample", UINT64_MAX, &out->sample))
+		return "sample is a whole number";
+	if (!get_number(object, "min_bytes", UINT64_MAX, &out->min_bytes) ||
+	    !get_number(object, "max_bytes", UINT64_MAX, &out->max_bytes))
+		return "min_bytes and max_bytes are whole numbers";
+	if (!get_number(object, "thread", UINT32_MAX, &thread))
+		return "thread is a thread's number";
+	if (!get_number(object, "tag_id", EVENTS_ANY_TAG - 1, &tag_id))
+		return "tag_id is a tag's number";
+	if (!get_tag(object, out))
+		return "tag is a tag's name";
+	out->thread_id = (uint32_t)thread;
+	out->tag_id = (uint32_t)tag_id;
+	return NULL;
+}
+
+static const char *parse_events(const json_t *object, struct request *out)
+{
+	out->type = REQUEST_EVENTS;
+	return parse_settings(object, &out->events);
+}
+
 static const char *parse_sample(const json_t *object, struct request *out)
 {
 	json_int_t bytes = json_integer_value(json_object_get(object, "bytes"));
@@ -79,7 +168,7 @@ static const char *parse_object(const json_t *object, struct request *out)
 		const char *(*parse)(const json_t *object, struct request *out);
 	} kinds[] = {
 		{"map", parse_map},	{"ack", parse_ack},	  {"block", parse_block},
-		{"pause", parse_pause}, {"sample", parse_sample},
+		{"pause", parse_pause}, {"events", parse_events}, {"sample", parse_sample},
 	};
 	const char *type = json_string_value(json_object_get(object, "type"));
 
@@ -87,6 +176,20 @@ static const char *parse_object(const json_t *object, struct request *out)
 		if (strcmp(type, kinds[i].type) == 0)
 			return kinds[i].parse(object, out);
 	return "the type of this message is not known";
+}
+
+int request_parse_events(const char *text, size_t bytes, struct events_settings *out,
+			 const char **why)
+{
+	json_t *object = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, NULL);
+	struct events_settings parsed;
+
+	*why = object != NULL ? parse_settings(object, &parsed) : "the settings are not JSON";
+	json_decref(object);
+	if (*why != NULL)
+		return -EINVAL;
+	*out = parsed;
+	return 0;
 }
 
 int request_parse(const char *text, size_t bytes, struct request *out, const char **why)

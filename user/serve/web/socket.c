@@ -127,7 +127,7 @@ static void enqueue(struct socket_client *client, struct frame *frame)
 
 static bool is_wanted(const struct socket_client *client, enum wire_type type)
 {
-	bool is_table = type == WIRE_ARENAS || type == WIRE_CONTEXTS;
+	bool is_table = type == WIRE_ARENAS || type == WIRE_CONTEXTS || type == WIRE_EVENTS;
 
 	return client->is_welcome && !(client->is_paused && is_table);
 }
@@ -211,6 +211,9 @@ static int pass_on(struct web *web, struct socket_client *client, const struct r
 		header.kind = CHANNEL_PAUSE;
 		header.detail = request->is_on;
 		return web_ask(web, header, NULL, 0);
+	case REQUEST_EVENTS:
+		header.kind = CHANNEL_EVENTS;
+		return web_ask(web, header, &request->events, sizeof(request->events));
 	case REQUEST_SAMPLE:
 		header.kind = CHANNEL_SAMPLE;
 		return web_ask(web, header, &request->sample_bytes, sizeof(request->sample_bytes));

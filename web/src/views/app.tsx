@@ -2,11 +2,14 @@
 
 import { choices, store } from '../app';
 import { ArenasPage } from './arenas';
+import { Banner } from './banner';
 import { BlockPanel } from './block';
 import { announcement } from './commands';
 import { ContextBar, ContextsPage, ContextTable } from './contexts';
+import { EventsPage } from './events';
 import { Findings } from './findings';
 import { Help } from './help';
+import { LifetimesPage } from './lifetimes';
 import { MapView } from './map';
 import { Notices } from './notices';
 import { StacksPage } from './stacks';
@@ -49,6 +52,18 @@ function Page() {
 					<StacksPage />
 				</main>
 			);
+		case 'lifetimes':
+			return (
+				<main class="main wide">
+					<LifetimesPage />
+				</main>
+			);
+		case 'events':
+			return (
+				<main class="main">
+					<EventsPage />
+				</main>
+			);
 	}
 }
 
@@ -57,6 +72,7 @@ export function App() {
 	return (
 		<div class={isFrozen ? 'app is-frozen' : 'app'}>
 			<Top />
+			<Banner />
 			<Findings />
 			<Page />
 			<TimelineView />

@@ -1,8 +1,7 @@
 /* What the keys do. */
 
 import { computed, effect, signal } from '@preact/signals';
-import { choices, endPlace, layout, store } from '../app';
-import { VIEWS } from '../choices';
+import { choices, endPlace, layout, offeredViews, store } from '../app';
 import * as format from '../format';
 import { type Command, commandOf } from '../keys';
 import {
@@ -24,6 +23,10 @@ const ANNOUNCE_AFTER_MS = 500;
 
 function pan(part: number): void {
 	look(panRows(layout.value, Math.round(rowsOf(layout.value) * part), endPlace.value));
+}
+
+function showView(index: number): void {
+	choices.view.value = offeredViews.value[index] ?? choices.view.value;
 }
 
 /* The selection fills the map; when it does already, or there is none, the whole arena. */
@@ -69,10 +72,11 @@ function escape(): void {
 }
 
 const ACTIONS: Record<Command, () => void> = {
-	'view-1': () => (choices.view.value = VIEWS[0]),
-	'view-2': () => (choices.view.value = VIEWS[1]),
-	'view-3': () => (choices.view.value = VIEWS[2]),
-	'view-4': () => (choices.view.value = VIEWS[3]),
+	'view-1': () => showView(0),
+	'view-2': () => showView(1),
+	'view-3': () => showView(2),
+	'view-4': () => showView(3),
+	'view-5': () => showView(4),
 	closer: () => zoomByKey('closer'),
 	farther: () => zoomByKey('farther'),
 	up: () => pan(-0.5),

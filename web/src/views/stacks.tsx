@@ -26,7 +26,9 @@ const MEASURES: { value: Measure; text: string; title: string }[] = [
 	{ value: 'allocated', text: 'Allocated', title: 'All that was allocated since attach' },
 ];
 
-function MeanChoice({ mean }: { mean: number }) {
+/* Of the default mean a target that allocates very fast is spared some samples. */
+function MeanChoice({ stacks }: { stacks: Stacks }) {
+	const { wanted_sample_bytes: mean, sample_bytes: now } = stacks;
 	const means = MEANS.includes(mean) ? MEANS : [...MEANS, mean].sort((a, b) => a - b);
 	return (
 		<label>
@@ -42,6 +44,14 @@ function MeanChoice({ mean }: { mean: number }) {
 					</option>
 				))}
 			</select>
+			{now !== mean && (
+				<span
+					class="warn"
+					title="The target allocates so fast that this would cost it much. Any other mean is kept to.">
+					{' '}
+					now {format.bytes(now)}
+				</span>
+			)}
 		</label>
 	);
 }
@@ -66,7 +76,7 @@ function Bar({ stacks }: { stacks: Stacks }) {
 				{stacks.unnamed > 0 && ` · ${format.plural(stacks.unnamed, 'name')} to come`}
 			</span>
 			<span class="grow" />
-			<MeanChoice mean={stacks.sample_bytes} />
+			<MeanChoice stacks={stacks} />
 		</div>
 	);
 }

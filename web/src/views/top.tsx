@@ -1,7 +1,7 @@
 /* The top bar: what is watched, whether it can be trusted, where one is. */
 
-import { choices, store } from '../app';
-import { VIEWS, type View } from '../choices';
+import { choices, offeredViews, store } from '../app';
+import type { View } from '../choices';
 import * as format from '../format';
 import { theme, toggleTheme } from '../theme';
 
@@ -10,6 +10,8 @@ const TITLES: Record<View, string> = {
 	contexts: 'Contexts',
 	arenas: 'Arenas',
 	stacks: 'Stacks',
+	lifetimes: 'Lifetimes',
+	events: 'Events',
 };
 
 function TargetPill() {
@@ -60,6 +62,13 @@ function trust(): Trust {
 				title: 'The target became another program. This is its heap just before.',
 			};
 	}
+	if (totals.fallback_since_ms)
+		return {
+			tone: 'warn',
+			mark: '◐',
+			text: 'sampled',
+			title: 'The target makes events faster than they can be followed.',
+		};
 	if (mode !== 'exact')
 		return {
 			tone: 'warn',
@@ -96,7 +105,7 @@ function TrustPills() {
 			{lost > 0 && (
 				<div
 					class="pill warn"
-					title="The ring was full: these events never arrived. The picture was read anew since.">
+					title="These events never arrived: the ring was full, or they were not followed. The picture was read anew since.">
 					{format.compact(lost)} lost
 				</div>
 			)}
@@ -112,7 +121,7 @@ function TrustPills() {
 function Views() {
 	return (
 		<nav class="views" aria-label="Views">
-			{VIEWS.map((view, index) => (
+			{offeredViews.value.map((view, index) => (
 				<button
 					type="button"
 					key={view}
