@@ -65,13 +65,19 @@ struct mmviz_span *arena_span_take(struct mmviz_arena *arena, struct heap *heap,
 	return span;
 }
 
-/* All cells of a span that ends were idle; the next span here begins without. */
-static void forget_idle(struct mmviz_arena *arena, const struct mmviz_span *span)
+/* All cells of a span that ends were idle, and some were sampled while nobody listened to their ends;
+ * the next span here begins without. */
+static void forget_bits(struct mmviz_arena *arena, const struct mmviz_span *span)
 {
 	uint64_t first = mmviz_live_word_index(heap_place(arena->spare, (void *)span->start_addr));
+	size_t bytes = (size_t)span->units * (MMVIZ_UNIT_BYTES / MMVIZ_PLACE_BYTES / 8);
+	bool is_sampled = false;
 
-	memset(arena->idle + first, 0,
-	       (size_t)span->units * (MMVIZ_UNIT_BYTES / MMVIZ_PLACE_BYTES / 8));
+	for (uint32_t i = 0; i < heads_of(arena, span); i++)
+		is_sampled |= span[i].flags & SPAN_SAMPLED;
+	memset(arena->idle + first, 0, bytes);
+	if (is_sampled)
+		memset(arena->spare->sampled + first, 0, bytes);
 }
 
 void arena_span_give(struct mmviz_arena *arena, struct heap *heap, struct mmviz_span *span)
@@ -79,7 +85,7 @@ void arena_span_give(struct mmviz_arena *arena, struct heap *heap, struct mmviz_
 	struct change change;
 
 	change_begin(&change, arena, heap);
-	forget_idle(arena, span);
+	forget_bits(arena, span);
 	for (uint32_t i = 0; i < heads_of(arena, span); i++)
 		span[i].owner_heap = 0, span[i].owner_and_magazine = 0;
 	change_give(&change, arena_unit(arena, (void *)span->start_addr), span->units);
@@ -488,6 +494,8 @@ static void forget_blocks(struct mmviz_arena *arena)
 	memset(arena->live, 0,
 	       (arena->head.frontier_units << MMVIZ_UNIT_SHIFT) / MMVIZ_PLACE_BYTES / 8);
 	memset(arena->idle, 0,
+	       (arena->head.frontier_units << MMVIZ_UNIT_SHIFT) / MMVIZ_PLACE_BYTES / 8);
+	memset(arena->spare->sampled, 0,
 	       (arena->head.frontier_units << MMVIZ_UNIT_SHIFT) / MMVIZ_PLACE_BYTES / 8);
 	memset(arena->heads, 0, heads * sizeof(*arena->heads));
 }

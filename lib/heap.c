@@ -342,7 +342,8 @@ uint32_t heap_freed_count(const struct heap *heap)
 {
 	uint32_t count = 0;
 
-	for (const struct freed *slot = heap->freed_first; (slot = slot->next) != heap->freed_first;)
+	for (const struct freed *slot = heap->freed_first;
+	     (slot = slot->next) != heap->freed_first;)
 		count += slot->what != 0;
 	return count;
 }

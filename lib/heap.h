@@ -188,8 +188,7 @@ hot_inline struct mmviz_header *heap_take(struct heap *heap, unsigned number)
 
 hot_inline void heap_push_at(struct heap *heap, uint64_t magazine_offset, uint32_t place)
 {
-	struct magazine *magazine =
-		(struct magazine *)((char *)heap->magazines + magazine_offset);
+	struct magazine *magazine = (struct magazine *)((char *)heap->magazines + magazine_offset);
 	uint32_t *top = magazine->top;
 
 	if (unlikely(top == magazine->limit)) {

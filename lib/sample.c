@@ -55,16 +55,40 @@ uint64_t sample_weight(struct heap *heap, uint64_t bytes)
 	return weight;
 }
 
+/* Whether a sampled block lies in this block's head's part of the span. */
+static bool is_any_sampled(const struct heap *heap, const struct mmviz_header *header)
+{
+	uint64_t part_addr = (uint64_t)header >> heap->small_shift << heap->small_shift;
+	const uint64_t *words =
+		&heap->sampled[mmviz_live_word_index(heap_place(heap, (void *)part_addr))];
+	uint32_t count = 1u << (heap->small_shift - MMVIZ_PLACE_SHIFT - 6);
+
+	for (uint32_t i = 0; i < count; i++)
+		if (__atomic_load_n(&words[i], __ATOMIC_RELAXED))
+			return true;
+	return false;
+}
+
+bool sample_ended(struct heap *heap, const struct mmviz_header *header)
+{
+	struct mmviz_span *head = heap_head(heap, header + 1);
+
+	if (!(head->flags & SPAN_SAMPLED) || !heap_take_sampled(heap, heap_place(heap, header)))
+		return false;
+	if (!is_any_sampled(heap, header))
+		head->flags &= (uint8_t)~SPAN_SAMPLED;
+	return true;
+}
+
 void sample_alloc(struct heap *heap, struct mmviz_header *header)
 {
 	uint64_t bytes = mmviz_word_bytes(header->word), weight = sample_weight(heap, bytes);
-	uint32_t place = heap_place(heap, header);
 
 	if (!weight) {
-		heap_take_sampled(heap, place); /* left from a block whose end nobody listened to */
+		sample_ended(heap, header); /* left from a block whose end nobody listened to */
 		return;
 	}
-	heap_set_sampled(heap, place);
+	heap_set_sampled(heap, heap_place(heap, header));
 	heap_head(heap, header + 1)->flags |= SPAN_SAMPLED;
 	mmviz_probe_sample(heap->log.arena_id, (uint64_t)(header + 1), bytes,
 			   mmviz_word_context(header->word), weight);

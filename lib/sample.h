@@ -20,5 +20,7 @@ uint64_t sample_weight(struct heap *heap, uint64_t bytes);
  * counted): mark the header and fire the probe if a sample point falls into the block.
  */
 void sample_alloc(struct heap *heap, struct mmviz_header *header);
+/* Whether this block, of a span of the heap, was sampled; forgets it. */
+bool sample_ended(struct heap *heap, const struct mmviz_header *header);
 
 #endif

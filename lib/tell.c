@@ -63,11 +63,9 @@ void *tell_alloc(struct heap *heap, struct mmviz_header *header, bool is_labelle
 	return header + 1;
 }
 
-void tell_freed(const struct heap *heap, struct mmviz_header *header, bool is_labelled,
-		listeners_free listeners)
+static void tell_end(const struct heap *heap, struct mmviz_header *header, bool is_labelled,
+		     listeners_free listeners, bool is_sampled)
 {
-	bool is_sampled =
-		LISTENS_SAMPLE_FREE(listeners) && heap_take_sampled(heap, heap_place(heap, header));
 	uint64_t word = LISTENS_FREE(listeners) || is_sampled ? header->word : 0;
 	uint32_t context = mmviz_word_context(word);
 
@@ -79,13 +77,24 @@ void tell_freed(const struct heap *heap, struct mmviz_header *header, bool is_la
 					mmviz_word_bytes(word), context, sample_period_bytes());
 }
 
+void tell_freed(const struct heap *heap, struct mmviz_header *header, bool is_labelled,
+		listeners_free listeners)
+{
+	tell_end(heap, header, is_labelled, listeners,
+		 LISTENS_SAMPLE_FREE(listeners) &&
+			 heap_take_sampled(heap, heap_place(heap, header)));
+}
+
 void tell_free(struct heap *heap, struct mmviz_header *header, bool is_labelled,
 	       listeners_free listeners)
 {
+	bool is_sampled;
+
 	if (LISTENS_BATCH_FREE(listeners))
 		log_one(heap, mmviz_event_what(MMVIZ_EVENT_FREE, 0, heap_place(heap, header)), 0);
 	else
 		log_count(heap, 1);
-	if (LISTENS_FREE(listeners) || LISTENS_SAMPLE_FREE(listeners))
-		tell_freed(heap, header, is_labelled, listeners);
+	is_sampled = LISTENS_SAMPLE_FREE(listeners) && sample_ended(heap, header);
+	if (LISTENS_FREE(listeners) || is_sampled)
+		tell_end(heap, header, is_labelled, listeners, is_sampled);
 }
