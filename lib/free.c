@@ -146,7 +146,7 @@ void free_general(struct mmviz_arena *arena, void *block, const void *site)
 void free_told(struct heap *heap, struct mmviz_header *header, uint32_t magazine, const void *site,
 	       listeners_free listeners)
 {
-	tell_free(heap, header, magazine / MMVIZ_CLASSES == MMVIZ_SHAPE_LABELLED, listeners);
+	tell_free(heap, header, span_magazine_shape(magazine) == MMVIZ_SHAPE_LABELLED, listeners);
 	heap_freed(heap, heap_freed_what(heap_place(heap, header), magazine), site, heap->log.seq,
 		   header);
 }
