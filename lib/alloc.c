@@ -75,14 +75,41 @@ static void tell_checker(const struct mmviz_arena *arena, const void *block, siz
 		    span_usable_bytes(head));
 }
 
+/* A cell's block; NULL: no memory. */
+static void *born_in_cell(struct heap *heap, const struct wish *wish, unsigned size_class)
+{
+	struct mmviz_header *header =
+		heap_take_slow(heap, span_magazine_of(size_class, wish->shape));
+
+	if (!header)
+		return NULL;
+	if (wish->label)
+		memcpy(label_of(header), wish->label, MMVIZ_LABEL_BYTES);
+	return block_born(heap, header,
+			  mmviz_word_make(wish->bytes, wish->context, 0, MMVIZ_LIFE_LIVE),
+			  wish->label, wish->site);
+}
+
+/* Where there is no memory for a span of big cells there may be some for one block. */
+static void *born_big(struct mmviz_arena *arena, struct heap *heap, const struct wish *wish,
+		      size_t room_bytes)
+{
+	void *block = NULL;
+
+	if (room_bytes <= arena->big_max_bytes && wish->shape == MMVIZ_SHAPE_PLAIN &&
+	    !wish->grows) {
+		block = born_in_cell(heap, wish, span_big_class_of(room_bytes));
+		heap_pass(heap);
+	}
+	return block ? block : born_large(arena, heap, wish, room_bytes);
+}
+
 /* Every allocation that the fast path does not make. */
 void *alloc_wish(struct mmviz_arena *arena, struct wish *wish)
 {
 	struct heap *heap = heap_of_thread(arena);
 	bool is_guarded = guard_is_asked(arena);
 	size_t room_bytes = wish->bytes + (is_guarded ? GUARD_BYTES : 0);
-	struct mmviz_header *header;
-	unsigned size_class;
 	void *block;
 
 	if (!heap)
@@ -91,19 +118,12 @@ void *alloc_wish(struct mmviz_arena *arena, struct wish *wish)
 		return alloc_failed(arena);
 	if (!wish->context)
 		wish->context = heap_site(heap, wish->site);
-	if (room_bytes > arena->cell_max_bytes || wish->alignment > 64) {
+	if (wish->alignment > 64)
 		block = born_large(arena, heap, wish, room_bytes);
-	} else {
-		size_class = class_for(room_bytes, wish->shape);
-		header = heap_take_slow(heap, wish->shape * MMVIZ_CLASSES + size_class);
-		if (!header)
-			return alloc_failed(arena);
-		if (wish->label)
-			memcpy(label_of(header), wish->label, MMVIZ_LABEL_BYTES);
-		block = block_born(heap, header,
-				   mmviz_word_make(wish->bytes, wish->context, 0, MMVIZ_LIFE_LIVE),
-				   wish->label, wish->site);
-	}
+	else if (room_bytes > arena->cell_max_bytes)
+		block = born_big(arena, heap, wish, room_bytes);
+	else if (!(block = born_in_cell(heap, wish, class_for(room_bytes, wish->shape))))
+		return alloc_failed(arena);
 	if (is_guarded && block)
 		guard_write(block, wish->bytes);
 	if (block && poison_is_on())
@@ -114,8 +134,21 @@ void *alloc_wish(struct mmviz_arena *arena, struct wish *wish)
 void *alloc_general(struct mmviz_arena *arena, size_t bytes, uint32_t context, const void *site)
 {
 	struct wish wish = {.bytes = bytes, .context = context, .site = site};
+	struct heap *heap = thread_heaps[arena->slot];
+	struct mmviz_header *header;
+	void *block;
 
-	return alloc_wish(arena, &wish);
+	if (bytes <= arena->cell_max_bytes || bytes > heap->big_max_bytes)
+		return alloc_wish(arena, &wish);
+	if (!wish.context)
+		wish.context = heap_site(heap, site);
+	header = heap_take(heap, span_magazine_of(span_big_class_of(bytes), MMVIZ_SHAPE_PLAIN));
+	if (!header)
+		return alloc_wish(arena, &wish);
+	block = block_born(heap, header, mmviz_word_make(bytes, wish.context, 0, MMVIZ_LIFE_LIVE),
+			   false, site);
+	heap_pass(heap);
+	return block;
 }
 
 void *block_alloc_aligned(struct mmviz_arena *arena, size_t alignment, size_t bytes, mmviz_tag tag,

@@ -6,6 +6,7 @@
 #ifndef MMVIZ_LIB_ALLOC_H
 #define MMVIZ_LIB_ALLOC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,7 @@ struct wish {
 	size_t bytes, alignment;
 	unsigned shape;
 	uint32_t context;  /* 0: the call site */
+	bool grows;	   /* a block that was too small: it may do so again, in units of its own */
 	const char *label; /* 32 bytes, with shape LABELLED */
 	const void *site;
 };

@@ -19,9 +19,12 @@
 #include "probes.h"
 #include "purge.h"
 
-#define CAPACITY_MIN_BYTES   (64u << 10)
-#define FLAGS		     (MMVIZ_SINGLE_THREADED | MMVIZ_HUGE_PAGES | MMVIZ_GUARD_BYTES)
-#define BASE_ALIGNMENT_BYTES (2u << 20) /* a huge page */
+#define CAPACITY_MIN_BYTES     (64u << 10)
+#define FLAGS		       (MMVIZ_SINGLE_THREADED | MMVIZ_HUGE_PAGES | MMVIZ_GUARD_BYTES)
+#define BASE_ALIGNMENT_BYTES   (2u << 20) /* a huge page */
+#define BIG_MIN_CAPACITY_BYTES (1ULL << 30)
+#define BIG_SPAN_BYTES	       (2u << 20) /* at least about so much, ... */
+#define BIG_SPAN_CELLS	       8u	  /* ... and so many cells */
 
 /* ------------------------------------------------------------------ spans */
 
@@ -37,17 +40,34 @@ static bool is_all_slow(const struct mmviz_arena *arena)
 	return arena->head.flags & MMVIZ_ARENA_GUARD_BYTES || poison_is_on();
 }
 
+/* Big cells fill their span as well as may be; what they leave over is address space. */
+static struct span_kind kind_of(const struct mmviz_arena *arena, unsigned size_class,
+				unsigned shape)
+{
+	unsigned fit = size_class >= arena->medium_class ? MMVIZ_FIT_MEDIUM : MMVIZ_FIT_SMALL;
+	uint32_t small = 1u << arena->head.span_shift[MMVIZ_FIT_SMALL];
+	struct span_kind kind = {size_class, shape, fit, 1u << arena->head.span_shift[fit]};
+	uint32_t cell = mmviz_cell_bytes(size_class, shape), cells = BIG_SPAN_BYTES / cell;
+
+	if (span_is_big_class(size_class))
+		kind.bytes =
+			((cells < BIG_SPAN_CELLS ? BIG_SPAN_CELLS : cells) * cell + small - 1) &
+			~(small - 1);
+	return kind;
+}
+
 struct mmviz_span *arena_span_take(struct mmviz_arena *arena, struct heap *heap,
 				   unsigned size_class, unsigned shape)
 {
-	unsigned fit = size_class >= arena->medium_class ? MMVIZ_FIT_MEDIUM : MMVIZ_FIT_SMALL;
-	struct span_kind kind = {size_class, shape, fit, 1u << arena->head.span_shift[fit]};
+	struct span_kind kind = kind_of(arena, size_class, shape);
 	uint32_t units = kind.bytes >> MMVIZ_UNIT_SHIFT, unit;
+	unsigned aligned_like = span_is_big_class(size_class) ? MMVIZ_FIT_SMALL : kind.fit;
 	struct mmviz_span *span;
 	struct change change;
 
 	change_begin(&change, arena, heap);
-	unit = change_take(&change, units, units, 0);
+	unit = change_take(&change, units,
+			   1u << (arena->head.span_shift[aligned_like] - MMVIZ_UNIT_SHIFT), 0);
 	if (unit == EXTENT_NONE) {
 		change_cancel(&change);
 		return NULL;
@@ -60,6 +80,8 @@ struct mmviz_span *arena_span_take(struct mmviz_arena *arena, struct heap *heap,
 	poison_cells((const void *)span->start_addr, kind.bytes);
 	for (uint32_t i = 1; i < heads_of(arena, span); i++)
 		span[i] = *span;
+	purge_note_span(arena, unit, units);
+	arena->big_units += span_is_big_class(size_class) ? units : 0;
 	change_mark(&change, unit, units, MMVIZ_UNIT_SPAN + size_class, shape);
 	change_end(&change);
 	return span;
@@ -85,6 +107,7 @@ void arena_span_give(struct mmviz_arena *arena, struct heap *heap, struct mmviz_
 	struct change change;
 
 	change_begin(&change, arena, heap);
+	arena->big_units -= span_is_big_class(span->size_class) ? span->units : 0;
 	forget_bits(arena, span);
 	for (uint32_t i = 0; i < heads_of(arena, span); i++)
 		span[i].owner_heap = 0, span[i].owner_and_magazine = 0;
@@ -160,6 +183,7 @@ static void heap_init(struct heap *heap, struct mmviz_arena *arena, uint32_t id)
 	heap->idle = arena->idle;
 	heap->sampled = (uint64_t *)(arena->head.map_addr + books_of(&arena->head).sampled_offset);
 	heap->cell_max_bytes = is_all_slow(arena) ? 0 : arena->cell_max_bytes;
+	heap->big_max_bytes = is_all_slow(arena) ? 0 : arena->big_max_bytes;
 	heap->log_events = MMVIZ_LOG_EVENTS;
 	heap_sites_init(heap);
 	heap->random = os_now_ns() | 1;
@@ -376,9 +400,17 @@ static struct mmviz_arena *arena_init(const struct mmviz_arena_head *head, uint3
 	arena->ages = arena->map + books.ages_offset;
 	arena->idle = (uint64_t *)(arena->map + books.idle_offset);
 	arena->tick = 1;
+	arena->allowed_units = arena->units;
+	arena->allowed_ns = os_now_ns();
+	/* Half of a cell is left over at the end of a span, on average. */
 	arena->medium_class =
-		span_class_of((size_t)1 << (head->span_shift[MMVIZ_FIT_SMALL] - 4)) + 1;
+		span_class_of(head->span_shift[MMVIZ_FIT_SMALL] == 16
+				      ? 2048
+				      : 1u << (head->span_shift[MMVIZ_FIT_SMALL] - 4)) +
+		1;
 	arena->cell_max_bytes = 1u << (head->span_shift[MMVIZ_FIT_MEDIUM] - 4);
+	if (head->capacity_bytes >= BIG_MIN_CAPACITY_BYTES)
+		arena->big_max_bytes = mmviz_class_payload_bytes(MMVIZ_CLASSES - 1);
 	arena->heap_units = heap_layout(arena);
 	pthread_mutex_init(&arena->lock, NULL);
 	if (head->flags & MMVIZ_ARENA_OWN_MEMORY) /* mapped memory is zero, better not touched */
@@ -536,7 +568,7 @@ void mmviz_arena_reset(struct mmviz_arena *arena)
 	for (heap = arena_heap_first(arena); heap; heap = heap_next(heap))
 		heap_clear(heap);
 	memset(arena->bins, 0, sizeof(arena->bins));
-	arena->cached_units = arena->large_units = 0;
+	arena->cached_units = arena->large_units = arena->big_units = 0;
 	forget_blocks(arena);
 	free_all_units(arena);
 	operation_add(&change.operation, mmviz_event_what(MMVIZ_EVENT_RESET, 0, 0), 0);

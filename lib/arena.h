@@ -32,7 +32,9 @@ struct mmviz_arena {
 	struct mmviz_arena_head head;
 	uint32_t slot;		 /* in the registry and in every thread's table */
 	uint32_t cell_max_bytes; /* payloads up to this come from spans */
-	uint32_t medium_class;	 /* classes from this on lie in medium spans */
+	uint32_t
+		big_max_bytes; /* plain payloads up to this come from big spans; 0: there are none */
+	uint32_t medium_class; /* classes from this on lie in medium spans */
 	uint32_t units, heap_units;
 	uint8_t *map;
 	struct mmviz_span *heads;
@@ -40,11 +42,15 @@ struct mmviz_arena {
 	uint64_t *idle;	       /* bits, by place: cells that lie free in their span */
 	uint8_t *dirty, *ages; /* purge.h: by unit */
 	uint64_t dirty_units;  /* free ones whose pages were used */
+	uint64_t big_units;    /* in spans of big cells */
 	uint8_t tick;	       /* of the keeper */
+	/* purge_instead: what growth is to be paid with, and what was allowed until when. */
+	uint64_t owed_units, allowed_units, allowed_ns;
+	uint32_t sweep_unit;
 	struct extent_tree extents;
 	struct {
 		uint32_t newest, oldest;    /* first units of freed blocks; 0: none */
-	} bins[MMVIZ_CLASSES];		    /* large.c: by class of length */
+	} bins[SPAN_TABLE_CLASSES];	    /* large.c: by class of length */
 	uint64_t cached_units, large_units; /* in the bins; in all large blocks, those included */
 	/* Of a magazine's array behind its heap, in cells; each has one more, the 0 at its bottom. */
 	uint32_t magazine_offsets[HEAP_MAGAZINES + 1];

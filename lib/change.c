@@ -78,6 +78,18 @@ static int commit_up_to(struct mmviz_arena *arena, uint32_t end)
 	return 0;
 }
 
+/* What has pages keeps them; what has none will get some, and others may go. */
+static void take_pages(const struct change *change, uint32_t unit, uint32_t units)
+{
+	struct mmviz_arena *arena = change->arena;
+	uint64_t dirty_before = arena->dirty_units;
+
+	purge_note_taken(arena, unit, units);
+	units -= (uint32_t)(dirty_before - arena->dirty_units);
+	if (change->heap && units)
+		purge_instead(arena, units, change->heap->idle_bytes);
+}
+
 uint32_t change_take(struct change *change, uint32_t units, uint32_t alignment, uint32_t bias)
 {
 	struct mmviz_arena *arena = change->arena;
@@ -90,7 +102,7 @@ uint32_t change_take(struct change *change, uint32_t units, uint32_t alignment, 
 		return EXTENT_NONE;
 	}
 	if (unit != EXTENT_NONE)
-		purge_note_taken(arena, unit, units);
+		take_pages(change, unit, units);
 	return unit;
 }
 

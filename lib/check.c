@@ -252,7 +252,7 @@ static int check_bins(const struct mmviz_arena *arena, const struct tally *tally
 {
 	uint64_t units = 0;
 
-	for (unsigned size_class = 0; size_class < MMVIZ_CLASSES; size_class++) {
+	for (unsigned size_class = 0; size_class < SPAN_TABLE_CLASSES; size_class++) {
 		uint32_t unit = arena->bins[size_class].newest;
 
 		while (unit && units <= arena->units) {

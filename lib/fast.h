@@ -33,7 +33,7 @@ hot_inline void *fast_alloc_or(alloc_general_function *general, struct mmviz_are
 		if (unlikely(!context))
 			return general(arena, bytes, 0, site);
 	}
-	header = heap_take(heap, MMVIZ_SHAPE_PLAIN * MMVIZ_CLASSES + span_class_of(bytes));
+	header = heap_take(heap, span_class_of(bytes));
 	if (unlikely(!header))
 		return general(arena, bytes, context, site);
 	return block_born(heap, header, mmviz_word_make(bytes, context, 0, MMVIZ_LIFE_LIVE), false,

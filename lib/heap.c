@@ -3,6 +3,7 @@
 #include "heap.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
 #include "arena.h"
@@ -44,6 +45,7 @@ void heap_clear(struct heap *heap)
 	memset(heap->with_room, 0, sizeof(heap->with_room));
 	use_slots(heap, 1);
 	heap->spans = 0;
+	heap->idle_bytes = 0;
 	heap->returned = 0;
 }
 
@@ -134,6 +136,13 @@ static void list_remove(struct heap *heap, struct mmviz_span *span)
 	span->flags &= (uint8_t)~SPAN_LISTED;
 }
 
+/* All its cells are idle. */
+static void give_span(struct heap *heap, struct mmviz_span *span)
+{
+	heap->idle_bytes -= (uint64_t)span->bump_cells * span->cell_bytes;
+	arena_span_give(heap->arena, heap, span);
+}
+
 /*
  * A cell leaves the magazine for its span, which may then be listed, or empty and given back. The
  * keeper may be borrowing bits of the same word (purge.c), so they change atomically.
@@ -148,12 +157,13 @@ static void give_to_span(struct heap *heap, uint32_t place)
 	if (place < span->idle_place)
 		span->idle_place = place;
 	span->used_cells--;
+	heap->idle_bytes += span->cell_bytes;
 	if (span->flags & SPAN_ACTIVE)
 		return;
 	if (!span->used_cells) {
 		if (span->flags & SPAN_LISTED)
 			list_remove(heap, span);
-		arena_span_give(heap->arena, heap, span);
+		give_span(heap, span);
 	} else if (!(span->flags & SPAN_LISTED)) {
 		list_push(heap, span);
 	}
@@ -161,18 +171,28 @@ static void give_to_span(struct heap *heap, uint32_t place)
 
 /* ------------------------------------------------------------------ magazines */
 
+/* A MiB, or two cells: what lies in a magazine is let go only when its thread does nothing. */
+static uint32_t big_capacity_for(unsigned size_class)
+{
+	uint32_t cells = (1u << 20) / mmviz_class_payload_bytes(size_class);
+
+	return cells < 2 ? 2 : cells > 8 ? 8 : cells;
+}
+
 /*
  * How many cells a magazine holds back at most: a share of the arena's size, so that a few classes
  * cannot keep all of a small one; labelled and aligned blocks are rarer.
  */
 static uint32_t capacity_for(const struct mmviz_arena *arena, unsigned number)
 {
-	unsigned shape = number / MMVIZ_CLASSES, size_class = number % MMVIZ_CLASSES;
+	unsigned shape = span_magazine_shape(number), size_class = span_magazine_class(number);
 	unsigned rarer = shape == MMVIZ_SHAPE_PLAIN ? 0 : 2;
 	unsigned smaller = (16u - arena->head.span_shift[MMVIZ_FIT_SMALL]) * 3 / 2 + rarer;
 	uint32_t cells = ((128u << 10) >> smaller) / mmviz_cell_bytes(size_class, shape);
 	uint32_t most = 1024u >> smaller, least = 4;
 
+	if (span_is_big_class(size_class))
+		return arena->big_max_bytes ? big_capacity_for(size_class) : 0;
 	if (mmviz_class_payload_bytes(size_class) > arena->cell_max_bytes)
 		return 0;
 	if (cells > most)
@@ -282,7 +302,7 @@ static void retire_active(struct heap *heap, unsigned number)
 	heap->active[number] = 0;
 	span->flags &= (uint8_t)~SPAN_ACTIVE;
 	if (!span->used_cells)
-		arena_span_give(heap->arena, heap, span);
+		give_span(heap, span);
 	else if (span->used_cells < span->cells)
 		list_push(heap, span);
 }
@@ -422,6 +442,12 @@ static void collect(struct heap *heap)
 
 /* ------------------------------------------------------------------ taking cells */
 
+void heap_wait(struct heap *heap)
+{
+	while (!heap_trylock(heap))
+		sched_yield();
+}
+
 /* Tells of a freed block whose header was written to; its cell is good all the same. */
 static struct mmviz_header *take_from_magazine(struct heap *heap, unsigned number)
 {
@@ -454,9 +480,24 @@ static uint32_t take_idle(struct heap *heap, unsigned number, uint32_t word, uin
 	return cells;
 }
 
-/* Idle cells of the active span go onto its magazine, those of low addresses first. */
-static bool refill_from_idle(struct heap *heap, struct mmviz_span *span, unsigned number,
-			     uint32_t most)
+/* Cells of which no two lie in the same word are looked for one by one. */
+static uint32_t refill_by_cell(struct heap *heap, struct mmviz_span *span, unsigned number,
+			       uint32_t most)
+{
+	uint32_t first = heap_place(heap, span_header(span, 0)), taken = 0;
+	uint32_t cell_places = span->cell_bytes >> MMVIZ_PLACE_SHIFT, place, end;
+
+	end = first + span->bump_cells * cell_places;
+	place = span->idle_place < first ? first : span->idle_place;
+	for (; place < end && taken < most; place += cell_places)
+		taken += take_idle(heap, number, place / 64, 1);
+	span->idle_place = place;
+	return taken;
+}
+
+/* The others by the word. */
+static uint32_t refill_by_word(struct heap *heap, struct mmviz_span *span, unsigned number,
+			       uint32_t most)
 {
 	uint32_t first = heap_place(heap, (void *)span->start_addr), taken = 0;
 	uint32_t end = first + (span->units << (MMVIZ_UNIT_SHIFT - MMVIZ_PLACE_SHIFT)), place;
@@ -465,7 +506,21 @@ static bool refill_from_idle(struct heap *heap, struct mmviz_span *span, unsigne
 	for (; place < end && taken < most; place += 64)
 		taken += take_idle(heap, number, place / 64, most - taken);
 	span->idle_place = taken < most ? end : place - 64;
+	return taken;
+}
+
+/* Idle cells of the active span go onto its magazine, those of low addresses first. */
+static bool refill_from_idle(struct heap *heap, struct mmviz_span *span, unsigned number,
+			     uint32_t most)
+{
+	uint32_t taken = span->cell_bytes > 64 * MMVIZ_PLACE_BYTES
+				 ? refill_by_cell(heap, span, number, most)
+				 : refill_by_word(heap, span, number, most);
+
 	span->used_cells += taken;
+	heap->idle_bytes -= (uint64_t)taken * span->cell_bytes;
+	if (taken < most && span->used_cells < span->bump_cells)
+		span->idle_place = 0; /* the keeper had borrowed the others */
 	return taken;
 }
 
@@ -475,6 +530,7 @@ static void refill_from_bump(struct heap *heap, struct mmviz_span *span, unsigne
 {
 	struct magazine *magazine = &heap->magazines[number];
 
+	heap_lock(heap);
 	for (uint32_t i = 0; i < cells; i++) {
 		struct mmviz_header *header = span_header(span, span->bump_cells + i);
 
@@ -484,7 +540,8 @@ static void refill_from_bump(struct heap *heap, struct mmviz_span *span, unsigne
 	magazine->top += cells;
 	STEP();
 	span->used_cells += cells;
-	span->bump_cells += cells;
+	__atomic_store_n(&span->bump_cells, span->bump_cells + cells, __ATOMIC_RELAXED);
+	heap_unlock(heap);
 }
 
 /* Not all of it lies in the cache. */
@@ -522,8 +579,8 @@ static int next_active(struct heap *heap, unsigned number)
 		span = head_at(heap, heap->with_room[number] - 1);
 		list_remove(heap, span);
 	} else {
-		span = arena_span_take(heap->arena, heap, number % MMVIZ_CLASSES,
-				       number / MMVIZ_CLASSES);
+		span = arena_span_take(heap->arena, heap, span_magazine_class(number),
+				       span_magazine_shape(number));
 	}
 	if (!span)
 		return -ENOMEM;

@@ -27,7 +27,7 @@
 #include "registry.h"
 #include "span.h"
 
-#define HEAP_MAGAZINES (MMVIZ_SHAPES * MMVIZ_CLASSES)
+#define HEAP_MAGAZINES SPAN_MAGAZINES
 
 /*
  * A ring of the blocks that were freed last. A free writes its block into one and examines the
@@ -69,17 +69,25 @@ struct heap {
 	struct mmviz_arena *arena;
 	uint64_t *idle;		  /* the arena's idle bits */
 	uint64_t *sampled;	  /* blocks that `sample` told of and `sample_free` must tell of */
+	uint32_t big_max_bytes;	  /* as in its arena; 0: no heap, or all is slow */
 	uint32_t log_events;	  /* hand over at this many */
 	uint32_t readable_places; /* all cells of this heap lie below */
-	struct magazine magazines[HEAP_MAGAZINES]; /* by shape * MMVIZ_CLASSES + class */
+	struct magazine magazines[HEAP_MAGAZINES]; /* by span_magazine_of */
 	/* Spans by the numbers of their heads + 1; 0: none. */
 	uint32_t active[HEAP_MAGAZINES];    /* cells never used come from here */
 	uint32_t with_room[HEAP_MAGAZINES]; /* first of those with idle cells */
 	uint32_t spans;			    /* taken into use so far */
+	uint64_t idle_bytes;		    /* in cells that lie idle in their spans */
 
 	uint64_t random;	/* state of the sampler's generator */
 	struct heap *pool_next; /* by the arena's lock, while nobody owns the heap */
 	bool is_forked;		/* in a child: its thread does not exist here; never adopted */
+	/* The keeper's, by the arena's lock: for how many ticks the heap has had no event. */
+	uint64_t quiet_seq;
+	uint32_t quiet_ticks;
+	/* Held while cells never used are taken, and by the keeper while it lets go pages of such,
+	   or of free big cells. */
+	uint32_t lock;
 	/* ------------------------------------------------ anybody */
 	alignas(64) uint64_t returned; /* place of the newest returned block; each links the next
 					  older one; 0: none */
@@ -201,6 +209,32 @@ hot_inline void heap_push_at(struct heap *heap, uint64_t magazine_offset, uint32
 static inline void heap_push(struct heap *heap, unsigned number, uint32_t place)
 {
 	heap_push_at(heap, number * sizeof(struct magazine), place);
+}
+
+/* Nobody holds it for long; the keeper only tries. */
+static inline bool heap_trylock(struct heap *heap)
+{
+	return !__atomic_exchange_n(&heap->lock, 1, __ATOMIC_ACQUIRE);
+}
+void heap_wait(struct heap *heap);
+static inline void heap_lock(struct heap *heap)
+{
+	if (unlikely(!heap_trylock(heap)))
+		heap_wait(heap);
+}
+static inline void heap_unlock(struct heap *heap)
+{
+	__atomic_store_n(&heap->lock, 0, __ATOMIC_RELEASE);
+}
+
+/*
+ * A big block is live by its bit: if the keeper, who holds the lock, saw that it was not, wait until
+ * it has let the pages go. Nothing is called while the lock is held, malloc least of all.
+ */
+static inline void heap_pass(struct heap *heap)
+{
+	heap_lock(heap);
+	heap_unlock(heap);
 }
 
 /* The live bit of a place; its word is written by the owner of its span alone. */

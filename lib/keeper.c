@@ -43,37 +43,52 @@ static bool step(unsigned slot, enum work work, uint32_t *cursor)
 	return goes_on;
 }
 
-/* Whether there is, or will be, anything to do. */
-static bool begin_tick(unsigned slot)
+/* What there is to do, or will be. */
+static enum purge_work begin_tick(unsigned slot)
 {
 	struct mmviz_arena *arena;
-	bool has_work = false;
+	enum purge_work found = PURGE_NOTHING;
 
 	registry_lock();
 	arena = registry_arena_at(slot);
 	if (arena && !(arena->head.flags & MMVIZ_ARENA_OWN_MEMORY)) {
 		arena_lock(arena);
 		purge_tick(arena);
-		has_work = arena->dirty_units || arena->cached_units;
+		found = purge_work(arena);
 		arena_unlock(arena);
 		/* A single-threaded arena's spare heap is its thread's, and so is the log. */
 		if (!(arena->head.flags & MMVIZ_ARENA_SINGLE_THREADED))
 			large_expire(arena, STALE_TICKS);
 	}
 	registry_unlock();
-	return has_work;
+	return found;
 }
 
-static bool look_after(unsigned slot)
+/* `is_idle`: there has been nothing for so long that what waits is not looked at before its time. */
+static enum purge_work look_after(unsigned slot, bool is_idle)
 {
-	bool has_work = begin_tick(slot);
+	enum purge_work found = begin_tick(slot);
 	uint32_t cursor = 0;
 
+	if (is_idle && found == PURGE_LATER)
+		return found;
 	while (step(slot, LET_GO_FREE, &cursor))
 		;
 	for (cursor = 0; step(slot, LET_GO_IDLE, &cursor);)
 		;
-	return has_work;
+	return found;
+}
+
+/* One tick of all arenas. */
+static enum purge_work tick(bool is_idle)
+{
+	enum purge_work most = PURGE_NOTHING, found;
+
+	for (unsigned slot = 0; slot < MMVIZ_ARENAS_MAX; slot++) {
+		found = registry_arena_at(slot) ? look_after(slot, is_idle) : PURGE_NOTHING;
+		most = found > most ? found : most;
+	}
+	return most;
 }
 
 static void *keep(void *argument)
@@ -82,13 +97,17 @@ static void *keep(void *argument)
 	unsigned idle = 0;
 
 	while (idle < IDLE_TICKS) {
+		enum purge_work found;
+
 		nanosleep(&pause, NULL);
 		idle++;
 		if (idle == IDLE_TICKS) /* before the last look: what comes later wants another */
 			__atomic_store_n(&is_wanted, false, __ATOMIC_RELAXED);
-		for (unsigned slot = 0; slot < MMVIZ_ARENAS_MAX; slot++)
-			if (registry_arena_at(slot) && look_after(slot))
-				idle = 0;
+		found = tick(idle > IDLE_TICKS / 2);
+		if (found == PURGE_NOW)
+			idle = 0;
+		else if (found == PURGE_LATER && idle == IDLE_TICKS)
+			idle--;
 	}
 	/* Release: the next one sees what was done. */
 	__atomic_store_n(&is_there, false, __ATOMIC_SEQ_CST);

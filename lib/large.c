@@ -24,6 +24,15 @@ static size_t front_bytes_for(size_t alignment)
 	return (front + alignment - 1) & ~(alignment - 1);
 }
 
+/* What the head says of the one cell; more than 32 bits are the most they can say, and `units` has it
+ * all. */
+static uint32_t cell_bytes_for(uint64_t units, uint32_t front_bytes)
+{
+	uint64_t bytes = (units << MMVIZ_UNIT_SHIFT) - front_bytes + MMVIZ_HEADER_BYTES;
+
+	return bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
+}
+
 /* A payload of no bytes lies in the block's units, too: its address must not be another block's. */
 static uint64_t units_for(size_t front_bytes, size_t bytes)
 {
@@ -43,8 +52,7 @@ static struct mmviz_header *init_block(struct mmviz_span *span, uint32_t units,
 		.owner_heap = MMVIZ_HEAP_NONE,
 		.units = units,
 		.first_header_bytes = front - MMVIZ_HEADER_BYTES,
-		.cell_bytes = (uint32_t)(((uint64_t)units << MMVIZ_UNIT_SHIFT) - front +
-					 MMVIZ_HEADER_BYTES),
+		.cell_bytes = cell_bytes_for(units, front),
 		.bump_cells = 1,
 		.cells = 1,
 		.size_class = 0xff,
@@ -88,8 +96,7 @@ static unsigned run_class(uint32_t units)
 }
 static bool has_run_class(const struct mmviz_arena *arena, uint64_t units)
 {
-	return arena->units >= ROUNDED_UNITS_MIN &&
-	       units * 16 <= mmviz_class_payload_bytes(MMVIZ_CLASSES - 1);
+	return arena->units >= ROUNDED_UNITS_MIN && units * 16 <= SPAN_TABLE_BYTES;
 }
 static uint32_t rounded_units(const struct mmviz_arena *arena, uint32_t units)
 {
@@ -164,7 +171,7 @@ static void give_run(struct change *change, const struct mmviz_span *span)
 /* A freed block that has waited for `ticks` ticks, out of its bin; NULL: there is none. */
 static struct mmviz_span *bin_pop_stale(struct mmviz_arena *arena, unsigned ticks)
 {
-	for (unsigned size_class = 0; size_class < MMVIZ_CLASSES; size_class++) {
+	for (unsigned size_class = 0; size_class < SPAN_TABLE_CLASSES; size_class++) {
 		uint32_t oldest = arena->bins[size_class].oldest;
 		struct mmviz_span *span = arena_unit_address(arena, oldest);
 
@@ -325,8 +332,7 @@ int large_resize(struct mmviz_arena *arena, struct heap *heap, struct mmviz_head
 	arena->large_units += units;
 	arena->large_units -= has;
 	span->units = units;
-	span->cell_bytes =
-		(uint32_t)(((uint64_t)units << MMVIZ_UNIT_SHIFT) - front + MMVIZ_HEADER_BYTES);
+	span->cell_bytes = cell_bytes_for(units, front);
 	STEP();
 	word = mmviz_word_make(bytes, context, 1, MMVIZ_LIFE_LIVE);
 	header->word = word;

@@ -28,12 +28,23 @@ static inline void purge_note_idle(struct mmviz_arena *arena, uint32_t place, ui
 	uint32_t last = (uint32_t)(((uint64_t)place * MMVIZ_PLACE_BYTES + cell_bytes - 1) >>
 				   MMVIZ_UNIT_SHIFT);
 
+	if (cell_bytes > SPAN_TABLE_BYTES + MMVIZ_UNIT_BYTES) /* big: the first stands for all */
+		last = first;
 	for (uint32_t unit = first; unit <= last; unit++)
 		__atomic_store_n(&arena->ages[unit], 0, __ATOMIC_RELAXED);
 }
 
+/* A new span, whose pages may have been others'. */
+static inline void purge_note_span(struct mmviz_arena *arena, uint32_t unit, uint32_t units)
+{
+	__atomic_store_n(&arena->ages[unit + units - 1], 0, __ATOMIC_RELAXED);
+}
+
 /* Whether there is so much to do that a pass is worth it. */
 bool purge_is_wanted(const struct mmviz_arena *arena);
+/* What a tick has to do; LATER: once threads that hold big cells do nothing any more. */
+enum purge_work { PURGE_NOTHING, PURGE_LATER, PURGE_NOW };
+enum purge_work purge_work(const struct mmviz_arena *arena);
 /* A tick passes. */
 void purge_tick(struct mmviz_arena *arena);
 /*
@@ -46,6 +57,13 @@ bool purge_step(struct mmviz_arena *arena, uint32_t *cursor, unsigned ticks);
  * are borrowed meanwhile, so that their owner, who asks for no lock, cannot take them.
  */
 bool purge_idle_step(struct mmviz_arena *arena, uint32_t *cursor, unsigned ticks);
+/*
+ * The program takes units without pages, and more than half of the arena is idle: rather than grow, let
+ * go idle pages, half as many again. They may be wanted back soon, so it is done now and then only:
+ * a third of the arena at once, and then a 64th each second. `idle_bytes`: in the spans of the
+ * heap that takes them.
+ */
+void purge_instead(struct mmviz_arena *arena, uint32_t units, uint64_t idle_bytes);
 /* All that is free, at once: takes the lock. Whether anything was let go. */
 bool purge_arena(struct mmviz_arena *arena);
 

@@ -78,6 +78,7 @@ static void *realloc_moved(struct mmviz_arena *arena, void *block, struct wish *
 	void *moved;
 
 	wish->shape = head->shape;
+	wish->grows = wish->bytes > old_bytes;
 	if (wish->shape == MMVIZ_SHAPE_LABELLED)
 		wish->label = label_of(header);
 	moved = alloc_wish(arena, wish);

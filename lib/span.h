@@ -97,10 +97,53 @@ static inline uint32_t span_plain_owner(const struct mmviz_span *span)
 /* By (bytes - 1) / 16: a load is quicker than the logarithm, and has no branch to miss. */
 extern const uint8_t span_classes[2048] __attribute__((visibility("hidden")));
 
+#define SPAN_TABLE_CLASSES 72u /* those of the table; the others are big */
+#define SPAN_TABLE_BYTES   32768u
+
 /* Smallest class whose payload holds `bytes` (1 .. 32768). */
 static inline unsigned span_class_of(size_t bytes)
 {
 	return span_classes[(bytes - 1) >> 4];
+}
+
+/*
+ * Big cells: plain ones of 36 KiB to 1 MiB, in spans of a few MiB at most. They are not worth a
+ * table, and where a cell's bits or ages are looked for, it is done cell by cell.
+ */
+static inline bool span_is_big_class(unsigned size_class)
+{
+	return size_class >= SPAN_TABLE_CLASSES;
+}
+/*
+ * A heap has a magazine for each shape and class of the table, shape by shape, and after them one
+ * for each big class.
+ */
+#define SPAN_MAGAZINES		(MMVIZ_SHAPES * SPAN_TABLE_CLASSES + (MMVIZ_CLASSES - SPAN_TABLE_CLASSES))
+#define SPAN_FIRST_BIG_MAGAZINE (MMVIZ_SHAPES * SPAN_TABLE_CLASSES)
+
+static inline unsigned span_magazine_of(unsigned size_class, unsigned shape)
+{
+	return span_is_big_class(size_class)
+		       ? SPAN_FIRST_BIG_MAGAZINE + size_class - SPAN_TABLE_CLASSES
+		       : shape * SPAN_TABLE_CLASSES + size_class;
+}
+static inline unsigned span_magazine_shape(unsigned number)
+{
+	return number < SPAN_FIRST_BIG_MAGAZINE ? number / SPAN_TABLE_CLASSES : MMVIZ_SHAPE_PLAIN;
+}
+static inline unsigned span_magazine_class(unsigned number)
+{
+	return number < SPAN_FIRST_BIG_MAGAZINE
+		       ? number % SPAN_TABLE_CLASSES
+		       : number - SPAN_FIRST_BIG_MAGAZINE + SPAN_TABLE_CLASSES;
+}
+
+/* Smallest class whose payload holds `bytes` (129 .. 1 MiB). */
+static inline unsigned span_big_class_of(size_t bytes)
+{
+	unsigned log2 = 63u - (unsigned)__builtin_clzll(bytes - 1);
+
+	return (log2 - 7) * 8 + (unsigned)((bytes - 1) >> (log2 - 3));
 }
 
 #endif

@@ -355,7 +355,7 @@ static void test_calloc_clears_what_was_dirty(void **state)
 		assert_zero(clean, bytes);
 		mmviz_free(now.arena, clean);
 	}
-	assert_true(reused > (is_tiny() ? 5 : 20));
+	assert_true(reused > 5);
 	assert_all_is_given_back();
 }
 

@@ -308,7 +308,7 @@ int main(int argc, char **argv)
 	if (argp_parse(&argp, argc, argv, 0, NULL, NULL))
 		return 64;
 	block_signals(&signals);
-	arenas[0] = mmviz_arena_create("churn", 512u << 20);
+	arenas[0] = mmviz_arena_create("churn", 1u << 30); /* with big cells; the other without */
 	arenas[1] = mmviz_arena_create("churn too", 512u << 20);
 	scratch = mmviz_arena_create("scratch", 64u << 20);
 	if (!arenas[0] || !arenas[1] || !scratch) {

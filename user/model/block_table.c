@@ -255,7 +255,7 @@ int block_table_shape_span(const struct block_table *table, uint32_t first_unit,
 	if (!is_inside(table, first_unit, units) || size_class >= MMVIZ_CLASSES ||
 	    shape >= MMVIZ_SHAPES)
 		return -EINVAL;
-	if (!is_small && bytes != 1u << table->span_shift[MMVIZ_FIT_MEDIUM])
+	if (!bytes || bytes % (1u << table->span_shift[MMVIZ_FIT_SMALL]) || units > SPAN_UNITS_MAX)
 		return -EINVAL;
 	cell_bytes = mmviz_cell_bytes(size_class, shape);
 	front_bytes = mmviz_span_first_header_bytes(shape);
@@ -271,7 +271,10 @@ int block_table_shape_span(const struct block_table *table, uint32_t first_unit,
 		.shape = (uint8_t)shape,
 		.fit = is_small ? MMVIZ_FIT_SMALL : MMVIZ_FIT_MEDIUM,
 	};
-	return out->cells_count ? 0 : -EINVAL;
+	return out->cells_count &&
+			       out->cells_count <= CELL_POOL_ARRAY_MAX_BYTES / sizeof(struct cell)
+		       ? 0
+		       : -EINVAL;
 }
 
 static bool is_same_span(const struct span *a, const struct span *b)

@@ -32,7 +32,8 @@
 
 #define PLACES_PER_UNIT	   (MMVIZ_UNIT_BYTES >> MMVIZ_PLACE_SHIFT)
 #define BORN_BEFORE_ATTACH 0xffffffffu
-#define SPAN_SHIFT_MAX	   22u /* cells of a span fit one array of the pool */
+#define SPAN_SHIFT_MAX	   22u
+#define SPAN_UNITS_MAX	   4096u
 
 struct cell {
 	uint64_t word;	      /* as in the block's header; bytes are kept when it is freed */

@@ -111,9 +111,8 @@ enum mmviz_life {
 /* Where a block lies; also the index into mmviz_arena_head.span_shift. */
 enum mmviz_fit {
 	MMVIZ_FIT_SMALL = 0, /* a cell of a span of 1 << span_shift[0] bytes, aligned to its size */
-	MMVIZ_FIT_MEDIUM =
-		1,	     /* a cell of a span of 1 << span_shift[1] bytes, aligned to its size */
-	MMVIZ_FIT_LARGE = 2, /* units of its own */
+	MMVIZ_FIT_MEDIUM = 1, /* a cell of a longer span: whole small spans, and aligned to one */
+	MMVIZ_FIT_LARGE = 2,  /* units of its own */
 };
 
 static inline uint64_t mmviz_word_make(uint64_t bytes, uint32_t context, unsigned is_large,
@@ -160,7 +159,7 @@ static inline int mmviz_header_is_whole(const struct mmviz_header *header, uint6
  * steps per doubling (144, 160, ... 256, 288, ...), so that a power of two fits exactly and
  * at most an eighth is padding. A cell adds what lies before the payload.
  */
-#define MMVIZ_CLASSES 72u /* class 71 has 32768 bytes */
+#define MMVIZ_CLASSES 112u /* class 71 has 32768 bytes, class 111 has 1 MiB */
 
 static inline uint32_t mmviz_class_payload_bytes(unsigned size_class)
 {
@@ -207,15 +206,15 @@ struct mmviz_span {
 	uint32_t owner_heap;	     /*  0 heap id; large: MMVIZ_HEAP_NONE */
 	uint32_t units;		     /*  4 length */
 	uint32_t first_header_bytes; /*  8 from the span's start to the first cell's header */
-	uint32_t cell_bytes;	     /* 12 from one header to the next; large: all of it */
-	uint32_t bump_cells;	     /* 16 cells ever used; the rest is memory never used */
-	uint32_t cells;		     /* 20 capacity */
-	uint8_t size_class;	     /* 24 large: 0xff */
-	uint8_t shape;		     /* 25 enum mmviz_shape */
-	uint8_t fit;		     /* 26 enum mmviz_fit */
-	uint8_t flags;		     /* 27 the owner's */
-	uint32_t idle_place;	     /* 28 the owner's: no cell below is idle */
-	uint32_t used_cells;	     /* 32 the owner's: live, returned, or in its heap's magazine */
+	uint32_t cell_bytes; /* 12 from one header to the next; large: all of it, or 32 ones */
+	uint32_t bump_cells; /* 16 cells ever used; the rest is memory never used */
+	uint32_t cells;	     /* 20 capacity */
+	uint8_t size_class;  /* 24 large: 0xff */
+	uint8_t shape;	     /* 25 enum mmviz_shape */
+	uint8_t fit;	     /* 26 enum mmviz_fit */
+	uint8_t flags;	     /* 27 the owner's */
+	uint32_t idle_place; /* 28 the owner's: no cell below is idle */
+	uint32_t used_cells; /* 32 the owner's: live, returned, or in its heap's magazine */
 	uint32_t next_unit, prev_unit; /* 36 the owner's list of spans with room */
 	uint32_t freed_tick;	       /* 44 the owner's: when a large block came into its bin */
 	uint64_t start_addr;	       /* 48 of the span */
@@ -337,7 +336,7 @@ struct mmviz_arena_head {
 	uint64_t frontier_units;     /*  56 units at and after this were never used and may be
 					unreadable */
 	uint32_t flags;		     /*  64 enum mmviz_arena_flag */
-	uint8_t span_shift[2];	     /*  68 log2 of the bytes of a small and of a medium span */
+	uint8_t span_shift[2];	     /*  68 log2 of the bytes of a small and of most medium spans */
 	uint16_t reserved0;	     /*  70 */
 	uint64_t created_ns;	     /*  72 CLOCK_MONOTONIC */
 	uint64_t heads_addr;	     /* 80 struct mmviz_span[mmviz_heads_count()] */
