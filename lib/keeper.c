@@ -20,7 +20,7 @@
 #define STACK_BYTES	 (64u << 10)
 
 static bool is_wanted;	  /* since the thread last found nothing to do */
-static bool is_there;	  /* the thread, or whoever makes it just now */
+static uint8_t is_there;  /* the thread, or whoever makes it just now */
 static time_t next_try_s; /* where there could be none, not before this */
 
 enum work { LET_GO_FREE, LET_GO_IDLE };
@@ -110,7 +110,7 @@ static void *keep(void *argument)
 			idle--;
 	}
 	/* Release: the next one sees what was done. */
-	__atomic_store_n(&is_there, false, __ATOMIC_SEQ_CST);
+	__atomic_exchange_n(&is_there, false, __ATOMIC_ACQ_REL);
 	/* What was freed since the last look found us still there, and woke nobody. */
 	keeper_wake();
 	return argument;
@@ -173,9 +173,8 @@ void keeper_wake(void)
 
 	if (likely(!__atomic_load_n(&is_wanted, __ATOMIC_RELAXED)))
 		return;
-	/* One of the two sees the other: we the thread, or it, at its end, that it is wanted. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&is_there, __ATOMIC_RELAXED) || registry_is_locked_here() ||
+	/* A store, too: so either we see the thread gone, or it, at its end, that it is wanted. */
+	if (__atomic_fetch_or(&is_there, 0, __ATOMIC_ACQ_REL) || registry_is_locked_here() ||
 	    has_checker() || now_s() < __atomic_load_n(&next_try_s, __ATOMIC_RELAXED))
 		return;
 	/* Set while we make it, too: pthread_create may allocate, and come back here. */
