@@ -83,7 +83,7 @@ for program in "$@"; do
 done
 for script in tests/*.sh tests/e2e/*.sh; do
 	case $script in
-	*/run.sh | */common.sh) ;;
+	*/run.sh | */common.sh | */preloaded.sh) ;;
 	*) run "$(basename "$script" .sh)" script 180 "$script" ;;
 	esac
 done
