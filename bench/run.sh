@@ -16,7 +16,7 @@ quick)
 	only=(--leave-out "raw,tcm-full") runs=1 memory_runs=1 seconds=0.05 sim_seconds=1 delay=1.5
 	tracers=(--leave-out uprobes) tracer_runs=1 tracer_seconds=0.05
 	;;
-normal) runs=7 memory_runs=1 seconds=0.1 sim_seconds=4 delay=3 tracer_runs=3 tracer_seconds=0.2 ;;
+normal) runs=9 memory_runs=1 seconds=0.1 sim_seconds=4 delay=3 tracer_runs=3 tracer_seconds=0.2 ;;
 full) runs=15 memory_runs=3 seconds=0.3 sim_seconds=10 delay=3 tracer_runs=7 tracer_seconds=0.3 ;;
 *)
 	echo "usage: bench/run.sh BUILD [quick|full]" >&2
