@@ -586,7 +586,6 @@ static int next_active(struct heap *heap, unsigned number)
 		return -ENOMEM;
 	if (++heap->spans == SPANS_IN_CACHE + 1)
 		use_slots(heap, HEAP_FREED); /* none waited in the one */
-	heap->readable_places = (uint32_t)(arena_readable_bytes(heap->arena) >> MMVIZ_PLACE_SHIFT);
 	retire_active(heap, number);
 	span->flags |= SPAN_ACTIVE;
 	heap->active[number] = head_number(heap, span) + 1;

@@ -67,11 +67,10 @@ struct heap {
 	int64_t sample_countdown_bytes; /* to the next sample */
 	struct freed freed[HEAP_FREED];
 	struct mmviz_arena *arena;
-	uint64_t *idle;		  /* the arena's idle bits */
-	uint64_t *sampled;	  /* blocks that `sample` told of and `sample_free` must tell of */
-	uint32_t big_max_bytes;	  /* as in its arena; 0: no heap, or all is slow */
-	uint32_t log_events;	  /* hand over at this many */
-	uint32_t readable_places; /* all cells of this heap lie below */
+	uint64_t *idle;		/* the arena's idle bits */
+	uint64_t *sampled;	/* blocks that `sample` told of and `sample_free` must tell of */
+	uint32_t big_max_bytes; /* as in its arena; 0: no heap, or all is slow */
+	uint32_t log_events;	/* hand over at this many */
 	struct magazine magazines[HEAP_MAGAZINES]; /* by span_magazine_of */
 	/* Spans by the numbers of their heads + 1; 0: none. */
 	uint32_t active[HEAP_MAGAZINES];    /* cells never used come from here */
