@@ -28,6 +28,7 @@ refuses 64 "'nope' is not known" snapshot -p 1 --format nope
 refuses 64 "not a power of two" -p 1 --ring-bytes 5000
 refuses 64 "not a positive number" -p 1 -d -3
 refuses 64 "'extra' is not expected" -p 1 extra
+refuses 64 "--stacks all is not for --mode events.*leave one" -p 1 --mode events --stacks all
 
 echo "targets"
 mkfifo "$scratch/commands" # nobody writes: the targets wait

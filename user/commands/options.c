@@ -193,6 +193,9 @@ static void check_events(struct argp_state *state, const struct options *options
 	    memcmp(&options->events, &events_everything, sizeof(events_everything)) != 0)
 		argp_error(state, "--sample, --sample-by, --min-bytes, --max-bytes, --tag and "
 				  "--thread are for --mode events");
+	if (options->mode == ATTACH_EVENTS && options->stacks == STACKS_ALL)
+		argp_error(state, "--stacks all is not for --mode events, which chooses by tag: "
+				  "leave one of them out");
 	if (why != NULL)
 		argp_error(state, "%s", why);
 }
