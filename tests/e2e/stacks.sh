@@ -144,6 +144,8 @@ start_target allocating
 start_collector "$target" --sample-bytes 8192
 tell keep 100000
 tell churn 100000
+take # the target's maps are read ten times a second at most: code made right after a reading ends its stacks
+sleep 0.3
 tell jit 10000
 for _ in $(seq 30); do # who makes code may tell late what it is called: names come later, too
 	take
