@@ -275,8 +275,8 @@ $(B)/tests/attach_target_static: TARGET_LINK = -static $(B)/libmmviz.a
 $(B)/tests/attach_target_static_pie: TARGET_LINK = -static-pie -fPIE $(B)/libmmviz.a
 $(B)/tests/attach_target_stripped: TARGET_LINK = -pie -fPIE -s $(B)/libmmviz.a
 
-COLLECT_TESTS := $(addprefix $(B)/tests/test_,elf_notes safe_text registry_reader attach attach_events)
-COLLECT_OBJ := $(addprefix $(B)/user/collect/,target.o elf_notes.o mapped_file.o probe_file.o maps.o safe_text.o attach.o uprobe_multi.o link_keeper.o registry_reader.o)
+COLLECT_TESTS := $(addprefix $(B)/tests/test_,elf_notes safe_text registry_reader walk attach attach_events)
+COLLECT_OBJ := $(addprefix $(B)/user/collect/,target.o elf_notes.o mapped_file.o probe_file.o maps.o safe_text.o attach.o uprobe_multi.o link_keeper.o registry_reader.o walk.o)
 $(COLLECT_TESTS): $(B)/tests/%: tests/%.c tests/child.c $(COLLECT_OBJ) | $(ATTACH_TARGETS)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(USER_CFLAGS) $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $< tests/child.c $(COLLECT_OBJ) -lcmocka -lbpf -lelf -lz -lm

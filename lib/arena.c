@@ -20,7 +20,7 @@
 #include "purge.h"
 
 #define CAPACITY_MIN_BYTES     (64u << 10)
-#define FLAGS		       (MMVIZ_SINGLE_THREADED | MMVIZ_HUGE_PAGES | MMVIZ_GUARD_BYTES)
+#define FLAGS		       (MMVIZ_SINGLE_THREADED | MMVIZ_HUGE_PAGES | MMVIZ_GUARD_BYTES | MMVIZ_CHECKED_FREES)
 #define BASE_ALIGNMENT_BYTES   (2u << 20) /* a huge page */
 #define BIG_MIN_CAPACITY_BYTES (1ULL << 30)
 #define BIG_SPAN_BYTES	       (2u << 20) /* at least about so much, ... */
@@ -56,6 +56,18 @@ static struct span_kind kind_of(const struct mmviz_arena *arena, unsigned size_c
 	return kind;
 }
 
+/* A reset leaves whole headers behind: from then on each free makes sure that there is a cell. */
+static void set_owner(const struct mmviz_arena *arena, const struct mmviz_span *span,
+		      struct magazine *owner)
+{
+	uint64_t first = mmviz_head_index(&arena->head, span->start_addr);
+
+	if (is_all_slow(arena) || arena->was_reset)
+		owner = NULL;
+	for (uint32_t i = 0; i < heads_of(arena, span); i++)
+		arena->owners[first + i] = owner;
+}
+
 struct mmviz_span *arena_span_take(struct mmviz_arena *arena, struct heap *heap,
 				   unsigned size_class, unsigned shape)
 {
@@ -75,11 +87,10 @@ struct mmviz_span *arena_span_take(struct mmviz_arena *arena, struct heap *heap,
 	span = &arena->heads[mmviz_head_index(&arena->head,
 					      (uint64_t)arena_unit_address(arena, unit))];
 	span_init(span, &kind, arena_unit_address(arena, unit), heap->head.id);
-	if (!is_all_slow(arena))
-		span->owner_and_magazine |= heap->head.id;
 	poison_cells((const void *)span->start_addr, kind.bytes);
 	for (uint32_t i = 1; i < heads_of(arena, span); i++)
 		span[i] = *span;
+	set_owner(arena, span, &heap->magazines[span_magazine(span)]);
 	purge_note_span(arena, unit, units);
 	arena->big_units += span_is_big_class(size_class) ? units : 0;
 	change_mark(&change, unit, units, MMVIZ_UNIT_SPAN + size_class, shape);
@@ -91,7 +102,7 @@ struct mmviz_span *arena_span_take(struct mmviz_arena *arena, struct heap *heap,
  * the next span here begins without. */
 static void forget_bits(struct mmviz_arena *arena, const struct mmviz_span *span)
 {
-	uint64_t first = mmviz_live_word_index(heap_place(arena->spare, (void *)span->start_addr));
+	uint64_t first = span_bit_word(heap_place(arena->spare, (void *)span->start_addr));
 	size_t bytes = (size_t)span->units * (MMVIZ_UNIT_BYTES / MMVIZ_PLACE_BYTES / 8);
 	bool is_sampled = false;
 
@@ -110,9 +121,35 @@ void arena_span_give(struct mmviz_arena *arena, struct heap *heap, struct mmviz_
 	arena->big_units -= span_is_big_class(span->size_class) ? span->units : 0;
 	forget_bits(arena, span);
 	for (uint32_t i = 0; i < heads_of(arena, span); i++)
-		span[i].owner_heap = 0, span[i].owner_and_magazine = 0;
+		span[i].owner_heap = 0;
+	set_owner(arena, span, NULL);
 	change_give(&change, arena_unit(arena, (void *)span->start_addr), span->units);
 	change_end(&change);
+}
+
+/* ------------------------------------------------------------------ what lies where */
+
+const struct mmviz_span *arena_span_around(const struct mmviz_arena *arena, const void *address)
+{
+	uint32_t unit = arena_unit(arena, address);
+
+	if (unit >= arena->head.frontier_units)
+		return NULL;
+	while (unit && arena->map[unit] == MMVIZ_UNIT_CONTINUATION)
+		unit--;
+	return arena->map[unit] >= MMVIZ_UNIT_LARGE ? arena_head_at(arena, unit) : NULL;
+}
+
+bool arena_is_block_start(const struct mmviz_arena *arena, const void *block)
+{
+	const struct mmviz_span *span = arena_span_around(arena, block);
+	uint64_t offset;
+
+	if (!span)
+		return false;
+	offset = (uint64_t)block - MMVIZ_HEADER_BYTES - span->start_addr - span->first_header_bytes;
+	return offset < (uint64_t)span->cell_bytes * span->bump_cells &&
+	       offset % span->cell_bytes == 0;
 }
 
 /* ------------------------------------------------------------------ books */
@@ -128,7 +165,7 @@ static size_t align_up(size_t bytes, size_t alignment)
  * mmviz_arena. Offsets from their start.
  */
 struct books {
-	size_t dirty_offset, ages_offset, heads_offset, live_offset, idle_offset, sampled_offset,
+	size_t dirty_offset, ages_offset, heads_offset, owners_offset, idle_offset, sampled_offset,
 		extents_offset, bytes;
 };
 
@@ -140,9 +177,10 @@ static struct books books_of(const struct mmviz_arena_head *head)
 
 	books.ages_offset = books.dirty_offset + align_up(units, 64);
 	books.heads_offset = books.ages_offset + align_up(units, 64);
-	books.live_offset =
+	books.owners_offset =
 		books.heads_offset + mmviz_heads_count(head) * sizeof(struct mmviz_span);
-	books.idle_offset = books.live_offset + bits;
+	books.idle_offset = books.owners_offset +
+			    align_up(mmviz_heads_count(head) * sizeof(struct magazine *), 64);
 	books.sampled_offset = books.idle_offset + bits;
 	books.extents_offset = books.sampled_offset + bits;
 	books.bytes = align_up(books.extents_offset + units * sizeof(struct extent_node),
@@ -179,7 +217,9 @@ static void heap_init(struct heap *heap, struct mmviz_arena *arena, uint32_t id)
 		(arena->head.base_addr >> arena->head.span_shift[0]) * sizeof(struct mmviz_span);
 	heap->small_shift = arena->head.span_shift[MMVIZ_FIT_SMALL];
 	heap->places = arena->head.capacity_bytes >> MMVIZ_PLACE_SHIFT;
-	heap->live = arena->live;
+	heap->owners_bias =
+		(uint64_t)arena->owners -
+		(arena->head.base_addr >> arena->head.span_shift[0]) * sizeof(struct magazine *);
 	heap->idle = arena->idle;
 	heap->sampled = (uint64_t *)(arena->head.map_addr + books_of(&arena->head).sampled_offset);
 	heap->cell_max_bytes = is_all_slow(arena) ? 0 : arena->cell_max_bytes;
@@ -284,18 +324,18 @@ struct heap *arena_heap_take(struct mmviz_arena *arena)
 }
 
 void arena_return_spare(struct mmviz_arena *arena, struct heap *owner, struct mmviz_header *header,
-			uint64_t word)
+			const void *site)
 {
 	uint64_t incarnation = header->incarnation;
 	struct operation operation = {.count = 0};
 	listeners_free listeners;
 
 	operation_add(&operation,
-		      mmviz_event_what(MMVIZ_EVENT_RETURN, mmviz_word_context(word),
+		      mmviz_event_what(MMVIZ_EVENT_RETURN, mmviz_word_context(header->word),
 				       heap_place(owner, header)),
 		      incarnation | (uint64_t)owner->head.id << 32);
 	arena_lock(arena);
-	heap_return(owner, header);
+	heap_return(owner, header, site);
 	listeners = listeners_of_free();
 	log_store(arena->spare, &operation, LISTENS_BATCH_FREE(listeners));
 	log_flush(arena->spare);
@@ -388,17 +428,17 @@ static struct mmviz_arena *arena_init(const struct mmviz_arena_head *head, uint3
 	memset(arena, 0, sizeof(*arena));
 	arena->head = *head;
 	arena->head.heads_addr = head->map_addr + books.heads_offset;
-	arena->head.live_addr = head->map_addr + books.live_offset;
 	arena->head.created_ns = os_now_ns();
 	arena->head.committed_units = arena->head.frontier_units = meta_units;
 	strncpy(arena->head.name, name, sizeof(arena->head.name) - 1);
 	arena->units = (uint32_t)(head->capacity_bytes >> MMVIZ_UNIT_SHIFT);
 	arena->map = (uint8_t *)head->map_addr;
 	arena->heads = (struct mmviz_span *)arena->head.heads_addr;
-	arena->live = (uint64_t *)arena->head.live_addr;
+	arena->owners = (struct magazine **)(arena->map + books.owners_offset);
 	arena->dirty = arena->map + books.dirty_offset;
 	arena->ages = arena->map + books.ages_offset;
 	arena->idle = (uint64_t *)(arena->map + books.idle_offset);
+	arena->head.idle_addr = (uint64_t)arena->idle;
 	arena->tick = 1;
 	arena->allowed_units = arena->units;
 	arena->allowed_ns = os_now_ns();
@@ -501,7 +541,6 @@ void mmviz_arena_destroy(struct mmviz_arena *arena)
 		poison_open((const void *)arena->head.base_addr,
 			    arena->head.frontier_units << MMVIZ_UNIT_SHIFT);
 	}
-	heap_settle_mine(arena);
 	if (registry_here.semaphores.batch)
 		for (struct heap *heap = arena_heap_first(arena); heap; heap = heap_next(heap))
 			if (heap->log.next == heap->log.seq)
@@ -523,13 +562,13 @@ static void forget_blocks(struct mmviz_arena *arena)
 		arena->head.base_addr + (arena->head.frontier_units << MMVIZ_UNIT_SHIFT) - 1;
 	uint64_t heads = mmviz_head_index(&arena->head, last) + 1;
 
-	memset(arena->live, 0,
-	       (arena->head.frontier_units << MMVIZ_UNIT_SHIFT) / MMVIZ_PLACE_BYTES / 8);
 	memset(arena->idle, 0,
 	       (arena->head.frontier_units << MMVIZ_UNIT_SHIFT) / MMVIZ_PLACE_BYTES / 8);
 	memset(arena->spare->sampled, 0,
 	       (arena->head.frontier_units << MMVIZ_UNIT_SHIFT) / MMVIZ_PLACE_BYTES / 8);
 	memset(arena->heads, 0, heads * sizeof(*arena->heads));
+	memset(arena->owners, 0, heads * sizeof(struct magazine *));
+	arena->was_reset = true;
 }
 
 /* Every run of units that is not META becomes one free extent. The heads disown their spans, so
@@ -563,7 +602,6 @@ void mmviz_arena_reset(struct mmviz_arena *arena)
 
 	if (poison_is_on())
 		mmviz_arena_walk(arena, end_for_checker, NULL);
-	heap_settle_mine(arena);
 	change_begin(&change, arena, heap ? heap : arena->spare);
 	for (heap = arena_heap_first(arena); heap; heap = heap_next(heap))
 		heap_clear(heap);

@@ -3,7 +3,7 @@
  * arena.h - a reserved range of addresses, its units, and every structural change.
  *
  *	                            base
- *	| map | ages | heads | live, idle, sampled bits | extent nodes | struct mmviz_arena | heaps, spans, large blocks,
+ *	| map | ages | heads | owners | idle, sampled bits | extent nodes | struct mmviz_arena | heaps, spans, large blocks,
  *free units
  *... |
  *
@@ -38,15 +38,16 @@ struct mmviz_arena {
 	uint32_t units, heap_units;
 	uint8_t *map;
 	struct mmviz_span *heads;
-	uint64_t *live;	       /* bits, by place */
-	uint64_t *idle;	       /* bits, by place: cells that lie free in their span */
-	uint8_t *dirty, *ages; /* purge.h: by unit */
-	uint64_t dirty_units;  /* free ones whose pages were used */
-	uint64_t big_units;    /* in spans of big cells */
-	uint8_t tick;	       /* of the keeper */
+	struct magazine **owners; /* of cells, by small span: heap_owner_of */
+	uint64_t *idle;		  /* bits, by place: cells that lie free in their span */
+	uint8_t *dirty, *ages;	  /* purge.h: by unit */
+	uint64_t dirty_units;	  /* free ones whose pages were used */
+	uint64_t big_units;	  /* in spans of big cells */
+	uint8_t tick;		  /* of the keeper */
 	/* purge_instead: what growth is to be paid with, and what was allowed until when. */
 	uint64_t owed_units, allowed_units, allowed_ns;
 	uint32_t sweep_unit;
+	bool was_reset; /* whole headers of dead blocks may lie where cells will be */
 	struct extent_tree extents;
 	struct {
 		uint32_t newest, oldest;    /* first units of freed blocks; 0: none */
@@ -101,11 +102,10 @@ static inline const struct mmviz_span *arena_head_of(const struct mmviz_arena *a
 		       ? span_of_large(block)
 		       : heap_head(arena->spare, block);
 }
-/* Whether the block whose header lies here is in use. */
-static inline bool arena_is_live(const struct mmviz_arena *arena, const struct mmviz_header *header)
-{
-	return heap_is_live(arena->spare, heap_place(arena->spare, header));
-}
+/* The head of the span or large block whose units hold the address, or NULL. */
+const struct mmviz_span *arena_span_around(const struct mmviz_arena *arena, const void *address);
+/* Whether a block's payload can begin here, by the map and the span's head alone. */
+bool arena_is_block_start(const struct mmviz_arena *arena, const void *block);
 
 /* A new span for the heap; NULL: no memory. */
 struct mmviz_span *arena_span_take(struct mmviz_arena *arena, struct heap *heap,
@@ -116,7 +116,7 @@ void arena_span_give(struct mmviz_arena *arena, struct heap *heap, struct mmviz_
 struct heap *arena_heap_take(struct mmviz_arena *arena);
 /* A return told in the spare heap's log, by a thread that cannot get a heap of its own. */
 void arena_return_spare(struct mmviz_arena *arena, struct heap *owner, struct mmviz_header *header,
-			uint64_t word);
+			const void *site);
 /* Give back what no block lies in, before memory is said to be exhausted: of the calling thread's
  * heap (NULL: it has none), of heaps whose thread has ended, and freed large blocks. */
 void arena_flush(struct mmviz_arena *arena, struct heap *heap);

@@ -53,15 +53,15 @@ struct tally {
 
 /* ------------------------------------------------------------------ cells */
 
-/* Whether a header fits its life and its live bit; counts those that are free. */
+/* Whether a header fits its life; counts those that are free. */
 static int check_cell(const struct mmviz_arena *arena, const struct mmviz_span *span, uint32_t cell,
 		      uint32_t *cached)
 {
 	const struct mmviz_header *header = span_header(span, cell);
-	bool is_live = arena_is_live(arena, header);
 	uint64_t word = header->word;
+	bool is_live = mmviz_header_is_live(header);
 
-	if (!is_live && span_header_is_gone(header)) {
+	if (span_header_is_gone(header)) {
 		++*cached;
 		return 0;
 	}
@@ -74,21 +74,17 @@ static int check_cell(const struct mmviz_arena *arena, const struct mmviz_span *
 	if (mmviz_word_is_large(word) != (span->fit == MMVIZ_FIT_LARGE))
 		return broken("block %p: large is %u, its span's fit is %u",
 			      (const void *)(header + 1), mmviz_word_is_large(word), span->fit);
-	if (!is_live && mmviz_word_life(word) == MMVIZ_LIFE_RETURNED)
-		return broken("block %p: returned by its header, free by its bit",
-			      (const void *)(header + 1));
 	if (mmviz_word_life(word) == MMVIZ_LIFE_LIVE &&
 	    mmviz_word_bytes(word) > span_usable_bytes(span))
 		return broken("block %p: %llu bytes requested, %zu usable",
 			      (const void *)(header + 1),
 			      (unsigned long long)mmviz_word_bytes(word), span_usable_bytes(span));
 	suspect_kind = MMVIZ_ERROR_OVERRUN;
-	if (is_live && mmviz_word_life(word) == MMVIZ_LIFE_LIVE &&
-	    arena->head.flags & MMVIZ_ARENA_GUARD_BYTES &&
+	if (is_live && arena->head.flags & MMVIZ_ARENA_GUARD_BYTES &&
 	    !guard_is_whole(header + 1, mmviz_word_bytes(word)))
 		return broken("block %p: written behind its %llu bytes", (const void *)(header + 1),
 			      (unsigned long long)mmviz_word_bytes(word));
-	*cached += !is_live;
+	*cached += !is_live && mmviz_word_life(word) != MMVIZ_LIFE_RETURNED;
 	suspect = NULL;
 	return 0;
 }
@@ -102,9 +98,11 @@ static int64_t check_idle(const struct mmviz_arena *arena, const struct mmviz_sp
 	for (uint32_t place = first; place < first + places; place++) {
 		const struct mmviz_header *header = heap_header(arena->spare, place);
 
-		if (!(arena->idle[mmviz_live_word_index(place)] & mmviz_live_bit(place)))
+		if (!(arena->idle[span_bit_word(place)] & span_bit(place)))
 			continue;
-		if (error_of_block(arena, header + 1) != MMVIZ_ERROR_DOUBLE_FREE)
+		if (!arena_is_block_start(arena, header + 1) ||
+		    (mmviz_word_life(header->word) != MMVIZ_LIFE_CACHED &&
+		     !span_header_is_gone(header)))
 			return broken("place %u is idle, and no cached cell", place);
 		idle++;
 	}
@@ -203,7 +201,15 @@ static int check_units(const struct mmviz_arena *arena, struct tally *tally)
 	return error;
 }
 
-/* Every place in a magazine is that of a cached cell. Their number, or -EUCLEAN. */
+static bool is_in_use(const struct mmviz_header *header)
+{
+	unsigned life = mmviz_word_life(header->word);
+
+	return mmviz_header_is_live(header) || life == MMVIZ_LIFE_RETURNED ||
+	       life == MMVIZ_LIFE_CACHED;
+}
+
+/* Every place in a magazine is that of a free cell. Their number, or -EUCLEAN. */
 static int64_t check_magazine(const struct mmviz_arena *arena, const struct heap *heap,
 			      unsigned number)
 {
@@ -213,7 +219,7 @@ static int64_t check_magazine(const struct mmviz_arena *arena, const struct heap
 	for (uint32_t i = 0; i < cells; i++) {
 		const struct mmviz_header *header = heap_header(heap, places[i]);
 
-		if (error_of_block(arena, header + 1) != MMVIZ_ERROR_DOUBLE_FREE ||
+		if (!arena_is_block_start(arena, header + 1) || is_in_use(header) ||
 		    span_magazine(heap_head(heap, header + 1)) != number)
 			return broken("heap %u: magazine %u holds place %u, which is no cached "
 				      "cell of it",
@@ -231,7 +237,6 @@ static int check_heap(const struct mmviz_arena *arena, const struct heap *heap, 
 	if (log->next < log->first || log->next - log->first > MMVIZ_LOG_SLOTS)
 		return broken("heap %u: log from %llu to %llu", heap->head.id,
 			      (unsigned long long)log->first, (unsigned long long)log->next);
-	tally->in_magazines -= heap_freed_count(heap);
 	for (unsigned number = 0; number < HEAP_MAGAZINES; number++) {
 		int64_t cells = check_magazine(arena, heap, number);
 		uint32_t listed = heap->with_room[number];
@@ -285,7 +290,6 @@ int mmviz_arena_check(struct mmviz_arena *arena)
 		return broken("not an arena");
 	message[0] = '\0';
 	suspect = NULL;
-	heap_settle_mine(arena);
 	arena_lock(arena);
 	error = extent_tree_check(&arena->extents);
 	if (error)

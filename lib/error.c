@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include "arena.h"
@@ -130,31 +131,6 @@ mmviz_error_handler mmviz_set_error_handler(mmviz_error_handler wanted)
 
 /* ------------------------------------------------------------------ what lies where */
 
-/* The head of the span or large block whose units hold the address, or NULL. */
-static const struct mmviz_span *span_around(const struct mmviz_arena *arena, const void *address)
-{
-	uint32_t unit = arena_unit(arena, address);
-
-	if (unit >= arena->head.frontier_units)
-		return NULL;
-	while (unit && arena->map[unit] == MMVIZ_UNIT_CONTINUATION)
-		unit--;
-	return arena->map[unit] >= MMVIZ_UNIT_LARGE ? arena_head_at(arena, unit) : NULL;
-}
-
-/* Whether a block's payload can begin here, by the map and the span's head alone. */
-static bool is_block_start(const struct mmviz_arena *arena, const void *block)
-{
-	const struct mmviz_span *span = span_around(arena, block);
-	uint64_t offset;
-
-	if (!span)
-		return false;
-	offset = (uint64_t)block - MMVIZ_HEADER_BYTES - span->start_addr - span->first_header_bytes;
-	return offset < (uint64_t)span->cell_bytes * span->bump_cells &&
-	       offset % span->cell_bytes == 0;
-}
-
 static bool is_readable_block(const struct mmviz_arena *arena, const void *block)
 {
 	return (uint64_t)block - MMVIZ_HEADER_BYTES - arena->head.base_addr <
@@ -166,13 +142,9 @@ enum mmviz_error_kind error_of_block(const struct mmviz_arena *arena, const void
 {
 	const struct mmviz_header *header = (const struct mmviz_header *)block - 1;
 
-	if (!is_readable_block(arena, block))
+	if (!is_readable_block(arena, block) || !arena_is_block_start(arena, block))
 		return MMVIZ_ERROR_FOREIGN_POINTER;
-	if (!arena_is_live(arena, header))
-		return is_block_start(arena, block) ? MMVIZ_ERROR_DOUBLE_FREE
-						    : MMVIZ_ERROR_FOREIGN_POINTER;
-	return mmviz_word_life(header->word) == MMVIZ_LIFE_RETURNED &&
-			       mmviz_header_is_whole(header, (uint64_t)header)
+	return mmviz_header_is_whole(header, (uint64_t)header) || span_header_is_gone(header)
 		       ? MMVIZ_ERROR_DOUBLE_FREE
 		       : MMVIZ_ERROR_CORRUPT_HEADER;
 }
@@ -237,22 +209,40 @@ static bool is_code(const void *address)
 	       is_loaded_code(address);
 }
 
-/* Where a free block was freed: its first bytes say so, if nobody wrote to it since. */
-static const void *free_site_of(const void *block)
+/*
+ * The code whose address ends in these 31 bits, or NULL: programs and libraries lie together, in the
+ * same 2 GiB as the program's entry or as this function, or next to them.
+ */
+static const void *code_of_low_bits(uint64_t low)
 {
-	const void *site;
+	const uint64_t near[] = {0, getauxval(AT_ENTRY), (uint64_t)(uintptr_t)error_report};
 
-	poison_open(block, sizeof(site));
-	memcpy(&site, block, sizeof(site));
-	poison_close(block, sizeof(site));
-	return is_code(site) ? site : NULL;
+	for (unsigned i = 0; i < sizeof(near) / sizeof(near[0]); i++)
+		for (uint64_t shift = 0; shift < 3; shift++) {
+			uint64_t high = (near[i] >> 31) + shift - 1;
+			const void *code = (const void *)(high << 31 | low);
+
+			if (is_code(code))
+				return code;
+		}
+	return NULL;
+}
+
+/* Where a free block was freed, if its header tells. */
+static const void *free_site_of(const struct mmviz_header *header)
+{
+	if (!mmviz_header_is_whole(header, (uint64_t)header))
+		return NULL;
+	if (mmviz_word_life(header->word) == MMVIZ_LIFE_RETURNED)
+		return is_code(span_returned(header)->site) ? span_returned(header)->site : NULL;
+	return span_is_marked_freed(header) ? code_of_low_bits(header->incarnation >> 1) : NULL;
 }
 
 /* The block whose cell holds this address, live or not; NULL: none whose header can be trusted. */
 static const struct mmviz_header *header_around(const struct mmviz_arena *arena,
 						const void *address)
 {
-	const struct mmviz_span *span = span_around(arena, address);
+	const struct mmviz_span *span = arena_span_around(arena, address);
 	const struct mmviz_header *header;
 	uint64_t offset;
 
@@ -276,7 +266,7 @@ static void describe_near(struct mmviz_error *error, const struct mmviz_arena *a
 		return;
 	error->near_block = header + 1;
 	error->near_bytes = mmviz_word_bytes(header->word);
-	error->near_tag = name_of(span_around(arena, header), header, label);
+	error->near_tag = name_of(arena_span_around(arena, header), header, label);
 	error->near_arena = arena->head.name;
 }
 
@@ -286,7 +276,7 @@ static void describe_foreign(struct mmviz_error *error, const void *block)
 	const struct mmviz_arena *arena = registry_arena_of(block);
 	const struct mmviz_header *header = arena ? header_around(arena, block) : NULL;
 
-	if (header && (const void *)(header + 1) <= block && arena_is_live(arena, header))
+	if (header && (const void *)(header + 1) <= block && mmviz_header_is_live(header))
 		describe_near(error, arena, header);
 }
 
@@ -319,14 +309,13 @@ static void describe(struct mmviz_error *error, const struct mmviz_arena *arena,
 		describe_foreign(error, block);
 		return;
 	}
-	span = is_block_start(arena, block) ? span_around(arena, block) : NULL;
+	span = arena_is_block_start(arena, block) ? arena_span_around(arena, block) : NULL;
 	context = registry_plain_context(mmviz_word_context(header->word));
 	error->tag = name_of(span, header, label);
 	if (context.kind == MMVIZ_CONTEXT_SITE)
 		error->born_at = (const void *)context.value;
 	error->bytes = mmviz_word_bytes(header->word);
-	if (!arena_is_live(arena, header) || mmviz_word_life(header->word) == MMVIZ_LIFE_RETURNED)
-		error->freed_at = free_site_of(block);
+	error->freed_at = free_site_of(header);
 	if (error->freed_at == error->now_at) /* found by its own free */
 		error->freed_at = NULL;
 	if (error->kind == MMVIZ_ERROR_CORRUPT_HEADER && span)

@@ -24,55 +24,76 @@ hot_inline void *fast_alloc_or(alloc_general_function *general, struct mmviz_are
 			       struct heap *heap, size_t bytes, uint32_t context, const void *site)
 {
 	struct mmviz_header *header;
+	uint64_t word;
 
 	context &= CONTEXT_MASK;
 	if (unlikely(bytes - 1 >= heap->cell_max_bytes))
 		return general(arena, bytes, context, site);
+	word = mmviz_word_make(0, context, 0, MMVIZ_LIFE_LIVE);
 	if (!context) {
-		context = heap_site_cached(heap, site);
-		if (unlikely(!context))
+		const struct heap_site *known = heap_site_slot(heap, site);
+
+		if (unlikely(known->return_address != site))
 			return general(arena, bytes, 0, site);
+		word = known->word;
 	}
 	header = heap_take(heap, span_class_of(bytes));
 	if (unlikely(!header))
-		return general(arena, bytes, context, site);
-	return block_born(heap, header, mmviz_word_make(bytes, context, 0, MMVIZ_LIFE_LIVE), false,
-			  site);
+		return general(arena, bytes, mmviz_word_context(word), site);
+	return block_born(heap, header, word | mmviz_word_make(bytes, 0, 0, 0), false, site);
 }
 
 /*
- * The live bit says that this is a block, a head says that it is ours. The header is not read: its
- * line may be far away.
+ * The table of owners says that this is ours. The header is marked, and read only while the heap is
+ * small: its line may be far away. Otherwise it is examined before its cell is used again.
  */
 hot_inline void fast_free_or(free_general_function *general, struct mmviz_arena *arena,
 			     struct heap *heap, void *block, const void *site)
 {
 	struct mmviz_header *header = (struct mmviz_header *)((uint64_t)block - MMVIZ_HEADER_BYTES);
-	const struct mmviz_span *head;
+	uint64_t place = heap_offset(heap, header);
+	struct magazine *magazine;
 	listeners_free listeners;
-	uint64_t place, owner_and_magazine;
+	uint32_t *top;
 
-	/* Rotated, an offset that is no multiple of a place is beyond every arena. */
-	place = (uint64_t)header - heap->base_addr;
-	place = place >> MMVIZ_PLACE_SHIFT | place << (64 - MMVIZ_PLACE_SHIFT);
 	if (unlikely(place >= heap->places))
 		goto rare;
-	head = heap_head(heap, header);
-	owner_and_magazine = head->owner_and_magazine;
-	if (unlikely((uint32_t)owner_and_magazine != heap->head.id ||
-		     !heap_clear_live(heap, (uint32_t)place)))
+	magazine = heap_owner_of(heap, header);
+	if (unlikely(!heap_is_owner(heap, magazine)))
 		goto rare;
+	top = magazine->top;
+	if (unlikely(*top == (uint32_t)place)) /* freed just now */
+		goto rare;
+	if (heap->examines && unlikely(!heap_is_own_live(header)))
+		goto rare;
+	span_mark_freed(header, site);
 	STEP();
 	listeners = listeners_of_free();
-	if (unlikely(listeners != 0) && !tell_is_unsampled_free(head, listeners)) {
-		free_told(heap, header, site, listeners);
+	if (unlikely(listeners != 0) &&
+	    !tell_is_unsampled_free(heap_head(heap, header), listeners)) {
+		free_told(heap, header, listeners);
 		return;
 	}
 	log_count(heap, 1);
-	heap_freed(heap, owner_and_magazine - heap->head.id + place, site, header);
+	heap_push_at(heap, magazine, top, (uint32_t)place);
 	return;
 rare:
-	general(arena, block, site);
+	general(arena, header + 1, site); /* what it was called with, and no register more */
+}
+
+/* Usable bytes of a block that lies in a cell of this heap; 0: it does not. Nothing of the block is
+ * read. */
+hot_inline size_t fast_usable_bytes(const struct heap *heap, const void *block)
+{
+	const struct magazine *magazine;
+
+	if (unlikely(heap_offset(heap, block) >= heap->places))
+		return 0;
+	magazine = heap_owner_of(heap, (const char *)block - MMVIZ_HEADER_BYTES);
+	if (unlikely(!heap_is_owner(heap, magazine)))
+		return 0;
+	return mmviz_class_payload_bytes(
+		span_magazine_class((unsigned)(magazine - heap->magazines)));
 }
 
 hot_inline void *fast_alloc(struct mmviz_arena *arena, size_t bytes, uint32_t context,

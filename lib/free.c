@@ -11,19 +11,21 @@
 
 void free_refused(struct mmviz_arena *arena, const void *block, const void *site)
 {
-	heap_settle_mine(arena); /* what was freed just now tells its site */
 	error_report(arena, error_of_block(arena, block), block, site);
 }
 
-/* Whether a live block of this arena can begin here: address, live bit and header say so. */
+/*
+ * Whether a live block of this arena can begin here: address and header say so. A reset leaves whole
+ * headers of dead blocks behind; only where cells begin they are not read.
+ */
 bool free_is_live_block(const struct mmviz_arena *arena, const void *block)
 {
 	uint64_t header_addr = (uint64_t)block - MMVIZ_HEADER_BYTES;
-	const struct mmviz_header *header = (const struct mmviz_header *)header_addr;
 
 	return header_addr - arena->head.base_addr < arena_readable_bytes(arena) &&
-	       !((uint64_t)block & 15) && arena_is_live(arena, header) &&
-	       span_header_is_whole(header);
+	       !((uint64_t)block & 15) &&
+	       heap_is_own_live((const struct mmviz_header *)header_addr) &&
+	       (likely(!arena->was_reset) || arena_is_block_start(arena, block));
 }
 
 /* The guard bytes behind a block of a guarded arena; reports an overrun. False: leave the block
@@ -55,7 +57,8 @@ static void tell_return(struct heap *heap, const struct heap *owner,
 
 /* A block of another thread's heap: hand it back, and tell so in our own log. */
 static void free_foreign(struct mmviz_arena *arena, struct heap *heap,
-			 const struct mmviz_span *head, struct mmviz_header *header)
+			 const struct mmviz_span *head, struct mmviz_header *header,
+			 const void *site)
 {
 	struct heap *owner = arena_heap_by_id(arena, head->owner_heap);
 	uint32_t incarnation = header->incarnation;
@@ -72,17 +75,17 @@ static void free_foreign(struct mmviz_arena *arena, struct heap *heap,
 	if (unlikely(LISTENS_FREE(listeners) || LISTENS_SAMPLE_FREE(listeners)))
 		tell_freed(arena->spare, header, is_labelled, listeners);
 	if (!heap) {
-		arena_return_spare(arena, owner, header, word);
+		arena_return_spare(arena, owner, header, site);
 		return;
 	}
 	if (rule_off(RULE_HEADER_BEFORE_PUSH)) {
 		tell_return(heap, owner, header, word, incarnation);
 		for (int i = 0; i < 10; i++) /* as wide as an operation */
 			STEP();
-		heap_return(owner, header);
+		heap_return(owner, header, site);
 		return;
 	}
-	heap_return(owner, header);
+	heap_return(owner, header, site);
 	tell_return(heap, owner, header, word, incarnation);
 }
 
@@ -94,20 +97,8 @@ static void free_large(struct mmviz_arena *arena, struct heap *heap, struct mmvi
 	if (unlikely(LISTENS_FREE(listeners) || LISTENS_SAMPLE_FREE(listeners)))
 		tell_freed(arena->spare, header,
 			   span_of_large(header + 1)->shape == MMVIZ_SHAPE_LABELLED, listeners);
-	if (large_give(arena, heap, header))
+	if (large_give(arena, heap, header, site))
 		error_report(arena, error_of_block(arena, header + 1), header + 1, site);
-}
-
-/* The last that is written into a payload. */
-static void end_payload(const struct mmviz_arena *arena, struct mmviz_header *header,
-			const void *site)
-{
-	void *block = header + 1;
-
-	poison_open(block, sizeof(site));
-	span_note_freed(header, site);
-	if (poison_is_on())
-		poison_ended(block, span_usable_bytes(arena_head_of(arena, block)));
 }
 
 /* Every free that the fast path does not make; the header is examined at once. */
@@ -127,27 +118,27 @@ void free_general(struct mmviz_arena *arena, void *block, const void *site)
 	header = (struct mmviz_header *)block - 1;
 	if (!free_guard_check(arena, block, header->word, site))
 		return;
-	end_payload(arena, header, site);
+	if (poison_is_on())
+		poison_ended(block, span_usable_bytes(arena_head_of(arena, block)));
 	if (mmviz_word_is_large(header->word)) {
 		free_large(arena, heap, header, site);
 		return;
 	}
 	head = heap_head(arena->spare, block);
 	if (!heap || head->owner_heap != heap->head.id) {
-		free_foreign(arena, heap, head, header);
+		free_foreign(arena, heap, head, header, site);
 		return;
 	}
-	heap_clear_live(heap, heap_place(heap, header));
+	span_mark_freed(header, site);
 	STEP();
 	tell_free(heap, header, head->shape == MMVIZ_SHAPE_LABELLED, listeners_of_free());
 	heap_push(heap, span_magazine(head), heap_place(heap, header));
 }
 
-void free_told(struct heap *heap, struct mmviz_header *header, const void *site,
-	       listeners_free listeners)
+void free_told(struct heap *heap, struct mmviz_header *header, listeners_free listeners)
 {
 	const struct mmviz_span *head = heap_head(heap, header);
 
 	tell_free(heap, header, head->shape == MMVIZ_SHAPE_LABELLED, listeners);
-	heap_freed(heap, heap_freed_what(heap_place(heap, header), head), site, header);
+	heap_push(heap, span_magazine(head), heap_place(heap, header));
 }

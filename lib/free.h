@@ -11,12 +11,11 @@
 
 /* Examines the header at once. */
 void free_general(struct mmviz_arena *arena, void *block, const void *site);
-/* The rest of a fast free to which somebody listens; the live bit is clear already. */
-void free_told(struct heap *heap, struct mmviz_header *header, const void *site,
-	       listeners_free listeners);
+/* The rest of a fast free to which somebody listens; the header is marked already. */
+void free_told(struct heap *heap, struct mmviz_header *header, listeners_free listeners);
 /* Tells of a pointer that is no live block. */
 void free_refused(struct mmviz_arena *arena, const void *block, const void *site);
-/* Whether a live block of this arena begins here: address, live bit and header say so. */
+/* Whether a live block of this arena begins here: address and header say so. */
 bool free_is_live_block(const struct mmviz_arena *arena, const void *block);
 /* The guard bytes behind a block of a guarded arena; tells of an overrun. False: leave the block
  * alone. */

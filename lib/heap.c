@@ -10,10 +10,13 @@
 #include "error.h"
 #include "log.h"
 #include "os.h"
+#include "poison.h"
 #include "purge.h"
 
+#define GIVE_CELLS     32u
 #define FRESH_BYTES    (16u << 10) /* of new cells made ready at once */
-#define SPANS_IN_CACHE 16u
+#define CACHED_BYTES   (1u << 20)  /* of spans, which lie in a core's own cache */
+#define EXAMINED_BYTES (8u << 20)  /* of spans, whose headers are read at a free */
 
 static const uint32_t nothing; /* the bottom of every magazine that is not opened yet */
 
@@ -27,15 +30,6 @@ struct heap *heap_next(const struct heap *heap)
 	return (struct heap *)__atomic_load_n(&heap->head.next_addr, __ATOMIC_ACQUIRE);
 }
 
-/* How many blocks may wait to be examined, and one more; none does now. */
-static void use_slots(struct heap *heap, unsigned slots)
-{
-	memset(heap->freed, 0, sizeof(heap->freed));
-	for (unsigned i = 0; i < slots; i++)
-		heap->freed[i].next = &heap->freed[(i + 1) % slots];
-	heap->freed_first = &heap->freed[0];
-}
-
 void heap_clear(struct heap *heap)
 {
 	for (unsigned number = 0; number < HEAP_MAGAZINES; number++)
@@ -43,8 +37,8 @@ void heap_clear(struct heap *heap)
 			(struct magazine){(uint32_t *)&nothing, (uint32_t *)&nothing};
 	memset(heap->active, 0, sizeof(heap->active));
 	memset(heap->with_room, 0, sizeof(heap->with_room));
-	use_slots(heap, 1);
-	heap->spans = 0;
+	heap->span_bytes = 0;
+	heap->examines = true;
 	heap->idle_bytes = 0;
 	heap->returned = 0;
 }
@@ -136,9 +130,44 @@ static void list_remove(struct heap *heap, struct mmviz_span *span)
 	span->flags &= (uint8_t)~SPAN_LISTED;
 }
 
+/*
+ * Whether the cell, out of a magazine, may be used again. If something has written over its header it
+ * may, and is told; if it is in use, or idle, it was freed twice, and stays what it is.
+ */
+__attribute__((noinline)) static bool is_free_after_all(struct heap *heap,
+							struct mmviz_header *header)
+{
+	enum mmviz_error_kind kind;
+
+	if (span_header_is_gone(header) && arena_is_block_start(heap->arena, header + 1)) {
+		span_header_repair(header);
+		return true;
+	}
+	kind = error_of_block(heap->arena, header + 1);
+	error_report(heap->arena, kind, header + 1, NULL);
+	if (kind != MMVIZ_ERROR_CORRUPT_HEADER)
+		return false;
+	/* The handler came back. */
+	span_header_repair(header);
+	return true;
+}
+static inline bool is_free(struct heap *heap, struct mmviz_header *header)
+{
+	return likely(span_header_is_whole(header) && span_is_marked_freed(header)) ||
+	       is_free_after_all(heap, header);
+}
+
+static void note_span_bytes(struct heap *heap, int64_t more)
+{
+	heap->span_bytes += (uint64_t)more;
+	heap->examines = heap->span_bytes <= EXAMINED_BYTES ||
+			 heap->arena->head.flags & MMVIZ_ARENA_CHECKED_FREES;
+}
+
 /* All its cells are idle. */
 static void give_span(struct heap *heap, struct mmviz_span *span)
 {
+	note_span_bytes(heap, -(int64_t)span->units * MMVIZ_UNIT_BYTES);
 	heap->idle_bytes -= (uint64_t)span->bump_cells * span->cell_bytes;
 	arena_span_give(heap->arena, heap, span);
 }
@@ -149,10 +178,9 @@ static void give_span(struct heap *heap, struct mmviz_span *span)
  */
 static void give_to_span(struct heap *heap, uint32_t place)
 {
-	struct mmviz_span *span = heap_span(heap, heap_header(heap, place) + 1);
+	struct mmviz_span *span = heap_span(heap, heap_header(heap, place));
 
-	__atomic_fetch_or(&heap->idle[mmviz_live_word_index(place)], mmviz_live_bit(place),
-			  __ATOMIC_RELEASE);
+	__atomic_fetch_or(&heap->idle[span_bit_word(place)], span_bit(place), __ATOMIC_RELEASE);
 	purge_note_idle(heap->arena, place, span->cell_bytes);
 	if (place < span->idle_place)
 		span->idle_place = place;
@@ -206,14 +234,15 @@ static unsigned sites_log2(const struct mmviz_arena *arena)
 	return arena->head.span_shift[MMVIZ_FIT_SMALL] == 16 ? 9 : 5;
 }
 
+static size_t sites_bytes(const struct mmviz_arena *arena)
+{
+	return sizeof(struct heap_site) << sites_log2(arena);
+}
+
 void heap_sites_init(struct heap *heap)
 {
-	size_t bytes = sizeof(*heap->sites) << sites_log2(heap->arena);
-
-	heap->sites_mask = bytes - sizeof(*heap->sites);
-	heap->sites = (struct heap_site *)((uint32_t *)(heap + 1) +
-					   heap->arena->magazine_offsets[HEAP_MAGAZINES]);
-	memset(heap->sites, 0, bytes);
+	heap->sites_mask = sites_bytes(heap->arena) - sizeof(struct heap_site);
+	memset(heap + 1, 0, sites_bytes(heap->arena));
 }
 
 uint32_t heap_layout(struct mmviz_arena *arena)
@@ -223,9 +252,8 @@ uint32_t heap_layout(struct mmviz_arena *arena)
 	for (unsigned number = 0; number < HEAP_MAGAZINES; number++)
 		arena->magazine_offsets[number + 1] =
 			arena->magazine_offsets[number] + capacity_for(arena, number) + 1;
-	arena->magazine_offsets[HEAP_MAGAZINES] += arena->magazine_offsets[HEAP_MAGAZINES] & 1;
-	bytes = sizeof(struct heap) + arena->magazine_offsets[HEAP_MAGAZINES] * sizeof(uint32_t) +
-		((size_t)1 << sites_log2(arena)) * sizeof(struct heap_site);
+	bytes = sizeof(struct heap) + sites_bytes(arena) +
+		arena->magazine_offsets[HEAP_MAGAZINES] * sizeof(uint32_t);
 	return (uint32_t)((bytes + MMVIZ_UNIT_BYTES - 1) >> MMVIZ_UNIT_SHIFT);
 }
 
@@ -236,7 +264,8 @@ static uint32_t magazine_capacity(const struct mmviz_arena *arena, unsigned numb
 
 static uint32_t *magazine_bottom(const struct heap *heap, unsigned number)
 {
-	return (uint32_t *)(heap + 1) + heap->arena->magazine_offsets[number];
+	return (uint32_t *)((char *)(heap + 1) + sites_bytes(heap->arena)) +
+	       heap->arena->magazine_offsets[number];
 }
 
 static bool magazine_is_open(const struct magazine *magazine)
@@ -266,6 +295,28 @@ const uint32_t *heap_magazine(const struct heap *heap, unsigned number, uint32_t
 	return first;
 }
 
+/*
+ * So many at a time, in two passes, the first of which has their headers, whose lines may be far
+ * away, come all at once: an atomic instruction waits for every store before it.
+ */
+static void give_cells(struct heap *heap, const uint32_t *places, uint32_t count)
+{
+	uint32_t free_cells[GIVE_CELLS], free_count = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct mmviz_header *header = heap_header(heap, places[i]);
+
+		__builtin_prefetch(heap_head(heap, header), 1);
+		__builtin_prefetch(&heap->idle[span_bit_word(places[i])], 1);
+		if (!is_free(heap, header))
+			continue;
+		span_header_flip_idle(header);
+		free_cells[free_count++] = places[i];
+	}
+	for (uint32_t i = 0; i < free_count; i++)
+		give_to_span(heap, free_cells[i]);
+}
+
 /* Keep the `keep` cells that were freed last and give the others back to their spans. */
 static void trim(struct heap *heap, unsigned number, uint32_t keep)
 {
@@ -274,8 +325,9 @@ static void trim(struct heap *heap, unsigned number, uint32_t keep)
 
 	if (cells <= keep)
 		return;
-	for (uint32_t i = 0; i < cells - keep; i++)
-		give_to_span(heap, first[i]);
+	for (uint32_t i = 0; i < cells - keep; i += GIVE_CELLS)
+		give_cells(heap, first + i,
+			   cells - keep - i < GIVE_CELLS ? cells - keep - i : GIVE_CELLS);
 	memmove(first, first + cells - keep, keep * sizeof(*first));
 	magazine->top = first - 1 + keep;
 }
@@ -309,7 +361,6 @@ static void retire_active(struct heap *heap, unsigned number)
 
 void heap_flush(struct heap *heap)
 {
-	heap_settle(heap);
 	if (__atomic_load_n(&heap->returned, __ATOMIC_RELAXED))
 		collect(heap);
 	for (unsigned number = 0; number < HEAP_MAGAZINES; number++) {
@@ -318,85 +369,23 @@ void heap_flush(struct heap *heap)
 	}
 }
 
-/* ------------------------------------------------------------------ what was freed last */
-
-void heap_settle_broken(struct heap *heap, uint64_t what, const void *site)
-{
-	struct mmviz_header *header = heap_header(heap, (uint32_t)what);
-
-	if (!what)
-		return;
-	if (mmviz_header_is_whole(header, (uint64_t)header)) {
-		/* Another thread had returned it before: it stays so. */
-		heap_set_live(heap, (uint32_t)what);
-		error_report(heap->arena, MMVIZ_ERROR_DOUBLE_FREE, header + 1, site);
-		return;
-	}
-	error_report(heap->arena, MMVIZ_ERROR_CORRUPT_HEADER, header + 1, site);
-	/* The handler came back. The next owner writes a new header: the cell is as good as any. */
-	span_header_repair(header);
-	heap_push_at(heap, what >> 32, (uint32_t)what);
-}
-
-void heap_settle(struct heap *heap)
-{
-	struct freed *slot = heap->freed_first;
-
-	while ((slot = slot->next) != heap->freed_first) { /* that one is examined */
-		struct freed freed = *slot;
-		struct mmviz_header *header = heap_header(heap, (uint32_t)freed.what);
-
-		slot->what = 0;
-		if (!freed.what)
-			continue;
-		if (!span_header_is_whole(header)) {
-			heap_settle_broken(heap, freed.what, freed.site);
-			continue;
-		}
-		span_note_freed(header, freed.site);
-		heap_push_at(heap, freed.what >> 32, (uint32_t)freed.what);
-	}
-}
-
-uint32_t heap_freed_count(const struct heap *heap)
-{
-	uint32_t count = 0;
-
-	for (const struct freed *slot = heap->freed_first;
-	     (slot = slot->next) != heap->freed_first;)
-		count += slot->what != 0;
-	return count;
-}
-
-void heap_settle_mine(const struct mmviz_arena *arena)
-{
-	if (heap_mine(arena->slot))
-		heap_settle(heap_mine(arena->slot));
-}
-
-/* The main thread ends with the process: what it freed last is examined all the same. */
-__attribute__((destructor)) static void settle_at_exit(void)
-{
-	for (unsigned slot = 0; slot < MMVIZ_ARENAS_MAX; slot++)
-		if (heap_mine(slot))
-			heap_settle(heap_mine(slot));
-}
-
 /* ------------------------------------------------------------------ returns */
 
 /*
  * Header first, then the push, and nothing of the block is written afterwards: from then on it is
  * the owner's (rule 6). Release: the owner's acquire in collect sees the header.
  */
-void heap_return(struct heap *owner, struct mmviz_header *header)
+void heap_return(struct heap *owner, struct mmviz_header *header, const void *site)
 {
 	uint64_t newest = __atomic_load_n(&owner->returned, __ATOMIC_RELAXED);
 	uint32_t place = heap_place(owner, header);
 
+	poison_open(span_returned(header), sizeof(struct span_returned));
+	span_returned(header)->site = site;
 	header->word = (header->word & ~3ULL) | MMVIZ_LIFE_RETURNED;
 	do {
 		STEP();
-		header->link = (uint32_t)newest;
+		span_returned(header)->next = newest;
 		STEP();
 	} while (!__atomic_compare_exchange_n(&owner->returned, &newest, place, true,
 					      __ATOMIC_RELEASE, __ATOMIC_RELAXED));
@@ -405,21 +394,21 @@ void heap_return(struct heap *owner, struct mmviz_header *header)
 static void reclaim(struct heap *heap, struct mmviz_header *header)
 {
 	uint64_t word = header->word;
-	uint32_t number = span_magazine(heap_head(heap, header + 1));
 	uint64_t what = mmviz_event_what(MMVIZ_EVENT_RECLAIM, mmviz_word_context(word),
 					 heap_place(heap, header));
 	listeners_free listeners;
 
 	header->word = (word & ~3ULL) | MMVIZ_LIFE_LIVE;
 	STEP();
-	heap_clear_live(heap, heap_place(heap, header));
+	span_mark_freed(header, span_returned(header)->site);
+	poison_close(span_returned(header), sizeof(struct span_returned));
 	STEP();
 	listeners = listeners_of_free();
 	if (LISTENS_BATCH_FREE(listeners))
 		log_one(heap, what, 0);
 	else
 		log_count(heap, 1);
-	heap_push(heap, number, heap_place(heap, header));
+	heap_push(heap, span_magazine(heap_head(heap, header)), heap_place(heap, header));
 }
 
 /* Take back what other threads returned. */
@@ -435,7 +424,7 @@ static void collect(struct heap *heap)
 			error_report(heap->arena, MMVIZ_ERROR_CORRUPT_HEADER, header + 1, NULL);
 			return; /* what is older stays returned for ever */
 		}
-		place = header->link;
+		place = span_returned(header)->next;
 		reclaim(heap, header);
 	}
 }
@@ -448,18 +437,27 @@ void heap_wait(struct heap *heap)
 		sched_yield();
 }
 
-/* Tells of a freed block whose header was written to; its cell is good all the same. */
 static struct mmviz_header *take_from_magazine(struct heap *heap, unsigned number)
 {
 	struct magazine *magazine = &heap->magazines[number];
-	struct mmviz_header *header = heap_header(heap, *magazine->top);
 
-	if (!*magazine->top)
-		return NULL;
-	magazine->top--;
-	if (!span_header_is_whole(header) && !span_header_is_gone(header))
-		error_report(heap->arena, MMVIZ_ERROR_CORRUPT_HEADER, header + 1, NULL);
-	return header;
+	while (*magazine->top) {
+		struct mmviz_header *header = heap_header(heap, *magazine->top--);
+
+		if (is_free(heap, header))
+			return header;
+	}
+	return NULL;
+}
+
+/* An idle cell goes onto the magazine; one whose page was let go is found out when it is taken. */
+static void take_cell(struct heap *heap, struct magazine *magazine, uint32_t place)
+{
+	struct mmviz_header *header = heap_header(heap, place);
+
+	if (likely(!span_header_is_gone(header)))
+		span_header_flip_idle(header);
+	*++magazine->top = place;
 }
 
 /* The lowest idle cells of one word of bits, at most `most`, go onto the magazine. How many. */
@@ -476,7 +474,7 @@ static uint32_t take_idle(struct heap *heap, unsigned number, uint32_t word, uin
 	/* Acquire: pairs with the keeper's release when it returns bits; its pages are gone. */
 	got = __atomic_fetch_and(&heap->idle[word], ~(there & ~left), __ATOMIC_ACQUIRE);
 	for (got &= there & ~left; got; got &= got - 1, cells++)
-		*++magazine->top = word * 64 + (uint32_t)__builtin_ctzl(got);
+		take_cell(heap, magazine, word * 64 + (uint32_t)__builtin_ctzl(got));
 	return cells;
 }
 
@@ -547,7 +545,7 @@ static void refill_from_bump(struct heap *heap, struct mmviz_span *span, unsigne
 /* Not all of it lies in the cache. */
 static bool is_large(const struct heap *heap)
 {
-	return heap->spans > SPANS_IN_CACHE;
+	return heap->span_bytes > CACHED_BYTES;
 }
 
 /* Half a magazine of freed cells, or some pages of new ones (one, while the heap is small). False: the active span has none. */
@@ -581,11 +579,10 @@ static int next_active(struct heap *heap, unsigned number)
 	} else {
 		span = arena_span_take(heap->arena, heap, span_magazine_class(number),
 				       span_magazine_shape(number));
+		if (!span)
+			return -ENOMEM;
+		note_span_bytes(heap, (int64_t)span->units * MMVIZ_UNIT_BYTES);
 	}
-	if (!span)
-		return -ENOMEM;
-	if (++heap->spans == SPANS_IN_CACHE + 1)
-		use_slots(heap, HEAP_FREED); /* none waited in the one */
 	retire_active(heap, number);
 	span->flags |= SPAN_ACTIVE;
 	heap->active[number] = head_number(heap, span) + 1;
@@ -599,10 +596,8 @@ struct mmviz_header *heap_take_slow(struct heap *heap, unsigned number)
 
 	if (!magazine_is_open(&heap->magazines[number]))
 		magazine_open(heap, number);
-	if (__atomic_load_n(&heap->returned, __ATOMIC_RELAXED)) {
-		heap_settle(heap); /* a second free of what is returned shows while it is */
+	if (__atomic_load_n(&heap->returned, __ATOMIC_RELAXED))
 		collect(heap);
-	}
 	header = take_from_magazine(heap, number);
 	while (!header) {
 		if (!refill_from_active(heap, number) && next_active(heap, number)) {
@@ -621,10 +616,13 @@ struct mmviz_header *heap_take_slow(struct heap *heap, unsigned number)
 uint32_t heap_site(struct heap *heap, const void *return_address)
 {
 	struct heap_site *site = heap_site_slot(heap, return_address);
+	uint32_t context;
 
-	if (site->return_address != return_address) {
-		site->context = registry_intern_site(return_address);
-		site->return_address = return_address;
-	}
-	return (uint32_t)site->context;
+	if (site->return_address == return_address)
+		return mmviz_word_context(site->word);
+	context = registry_intern_site(return_address);
+	if (context)
+		*site = (struct heap_site){return_address,
+					   mmviz_word_make(0, context, 0, MMVIZ_LIFE_LIVE)};
+	return context;
 }

@@ -67,7 +67,7 @@ static struct mmviz_header *init_block(struct mmviz_span *span, uint32_t units,
 	STEP();
 	header->word = word;
 	header->check = mmviz_check_word((uint64_t)header, word);
-	header->incarnation = (uint32_t)birth;
+	header->incarnation = mmviz_incarnation(birth);
 	return header;
 }
 
@@ -253,7 +253,6 @@ static struct mmviz_header *take(struct mmviz_arena *arena, struct heap *heap,
 	poison_cells(arena_unit_address(arena, unit), (size_t)units << MMVIZ_UNIT_SHIFT);
 	header =
 		init_block(arena_unit_address(arena, unit), units, request, heap->log.seq + before);
-	heap_set_live(heap, heap_place(heap, header));
 	change_mark(&change, unit, units, MMVIZ_UNIT_LARGE, request->shape);
 	tell_born(&change, header, request);
 	change_end(&change);
@@ -276,7 +275,8 @@ struct mmviz_header *large_take(struct mmviz_arena *arena, struct heap *heap,
 	return take(arena, heap, request, (uint32_t)wanted);
 }
 
-int large_give(struct mmviz_arena *arena, struct heap *heap, struct mmviz_header *header)
+int large_give(struct mmviz_arena *arena, struct heap *heap, struct mmviz_header *header,
+	       const void *site)
 {
 	struct mmviz_span *span = span_of_large(header + 1);
 	struct change change;
@@ -284,12 +284,11 @@ int large_give(struct mmviz_arena *arena, struct heap *heap, struct mmviz_header
 
 	change_begin(&change, arena, heap ? heap : arena->spare);
 	word = header->word;
-	if (!arena_is_live(arena, header) || mmviz_word_life(word) != MMVIZ_LIFE_LIVE ||
-	    arena->map[arena_unit(arena, span)] != MMVIZ_UNIT_LARGE) {
+	if (!heap_is_own_live(header) || arena->map[arena_unit(arena, span)] != MMVIZ_UNIT_LARGE) {
 		change_cancel(&change);
 		return -EINVAL;
 	}
-	heap_clear_live(change.heap, heap_place(change.heap, header));
+	span_mark_freed(header, site);
 	operation_add(&change.operation,
 		      mmviz_event_what(MMVIZ_EVENT_FREE, mmviz_word_context(word),
 				       heap_place(change.heap, header)),

@@ -29,7 +29,8 @@ struct large_request {
 struct mmviz_header *large_take(struct mmviz_arena *arena, struct heap *heap,
 				const struct large_request *request);
 /* 0, or -EINVAL: the block is not live any more. `heap` NULL: the spare one is used. */
-int large_give(struct mmviz_arena *arena, struct heap *heap, struct mmviz_header *header);
+int large_give(struct mmviz_arena *arena, struct heap *heap, struct mmviz_header *header,
+	       const void *site);
 /* Change the length in place; 0, or -ENOMEM: the units behind it are taken. */
 int large_resize(struct mmviz_arena *arena, struct heap *heap, struct mmviz_header *header,
 		 size_t bytes, uint32_t context, size_t extra_bytes);

@@ -89,12 +89,6 @@ static noinline void free_anywhere(void *block, const void *site)
 
 /* ------------------------------------------------------------------ malloc and free */
 
-/* The calling thread's heap in the current arena. */
-hot_inline struct heap *current_heap(void)
-{
-	return thread_heaps[__atomic_load_n(&preload.slot, __ATOMIC_RELAXED)];
-}
-
 static noinline void *general_alloc(struct mmviz_arena *arena, size_t bytes, uint32_t context,
 				    const void *site)
 {
@@ -102,6 +96,8 @@ static noinline void *general_alloc(struct mmviz_arena *arena, size_t bytes, uin
 
 	arena = preload_current();
 	block = arena ? alloc_general(arena, bytes, context, site) : NULL;
+	if (likely(arena))
+		thread_current = thread_heaps[arena->slot];
 	return likely(block) ? block : alloc_anywhere(MALLOC_ALIGNMENT, bytes, site);
 }
 
@@ -113,7 +109,7 @@ static noinline void general_free(struct mmviz_arena *arena, void *block, const 
 
 hot_inline void *allocate(size_t bytes, const void *site)
 {
-	return fast_alloc_or(general_alloc, NULL, current_heap(), bytes, 0, site);
+	return fast_alloc_or(general_alloc, NULL, thread_current, bytes, 0, site);
 }
 
 EXPORT void *malloc(size_t bytes)
@@ -128,7 +124,7 @@ void *preload_alloc(size_t bytes, const void *site)
 
 hot_inline void release(void *block, const void *site)
 {
-	fast_free_or(general_free, NULL, current_heap(), block, site);
+	fast_free_or(general_free, NULL, thread_current, block, site);
 }
 
 EXPORT void free(void *block)
@@ -313,11 +309,18 @@ EXPORT void *pvalloc(size_t bytes)
 
 /* ------------------------------------------------------------------ looking and tuning */
 
-EXPORT size_t malloc_usable_size(void *block)
+static noinline size_t usable_anywhere(const void *block)
 {
 	const struct mmviz_arena *arena = block ? preload_arena_of(block) : NULL;
 
 	return arena ? block_usable_bytes(arena, block) : 0;
+}
+
+EXPORT size_t malloc_usable_size(void *block)
+{
+	size_t bytes = fast_usable_bytes(thread_current, block);
+
+	return likely(bytes) ? bytes : usable_anywhere(block);
 }
 
 /* `pad` bytes may stay: what is kept here is not much, so all goes. */

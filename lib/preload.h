@@ -18,9 +18,7 @@
 #define PRELOAD_ARENAS_MAX 32
 
 struct preload {
-	/* Of the current arena: what the straight way needs. Until there is one, a slot that no
-	 * other arena has. */
-	uint32_t slot;
+	unsigned flags;		     /* of the arenas to come */
 	struct mmviz_arena *current; /* where new blocks come from; NULL before the first */
 	struct mmviz_arena *all[PRELOAD_ARENAS_MAX]; /* in order of age; NULL ends */
 };
@@ -50,6 +48,9 @@ struct mmviz_arena *preload_arena_of(const void *block);
  * alone.
  */
 bool preload_grow(unsigned number, size_t bytes);
+
+/* As MMVIZ_CHECKED_FREES, for the arenas that exist and those to come. In a constructor. */
+void preload_check_frees(void);
 
 /* Once, after the first arena was made: the registry's fork handlers must be the older ones. */
 void preload_watch_forks(void);

@@ -13,7 +13,7 @@
 #define CAPACITY_UNIT  (2u << 20)
 #define DECIMAL_DIGITS 10
 
-struct preload preload = {.slot = MMVIZ_ARENAS_MAX - 1};
+struct preload preload;
 
 struct mmviz_arena *preload_arena_of(const void *block)
 {
@@ -68,9 +68,26 @@ static struct mmviz_arena *create(unsigned number, size_t bytes)
 	least = bytes + SLACK_BYTES;
 	if (capacity < least && least - capacity <= capacity)
 		capacity = least; /* more than half, but there */
-	for (; !arena && capacity >= least; capacity /= 2)
-		arena = mmviz_arena_create(name, capacity & ~(size_t)(CAPACITY_UNIT - 1));
+	for (; !arena && capacity >= least; capacity /= 2) {
+		struct mmviz_arena_options options = {
+			.options_bytes = sizeof(options),
+			.name = name,
+			.capacity_bytes = capacity & ~(size_t)(CAPACITY_UNIT - 1),
+			.flags = preload.flags,
+		};
+
+		arena = mmviz_arena_create_with(&options);
+	}
 	return arena;
+}
+
+void preload_check_frees(void)
+{
+	struct mmviz_arena *arena;
+
+	preload.flags |= MMVIZ_CHECKED_FREES;
+	for (unsigned number = 0; (arena = preload_arena(number)); number++)
+		arena->head.flags |= MMVIZ_ARENA_CHECKED_FREES; /* heaps look when they grow */
 }
 
 bool preload_grow(unsigned number, size_t bytes)
@@ -87,7 +104,6 @@ bool preload_grow(unsigned number, size_t bytes)
 	if (__atomic_compare_exchange_n(&preload.all[number], &expected, arena, false,
 					__ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
 		__atomic_store_n(&preload.current, arena, __ATOMIC_RELEASE);
-		__atomic_store_n(&preload.slot, arena->slot, __ATOMIC_RELEASE);
 		if (number == 0)
 			preload_watch_forks();
 	} else {

@@ -165,8 +165,8 @@ static uint64_t *idle_word(const struct mmviz_arena *arena, const struct cells *
 {
 	uint32_t place = heap_place(arena->spare, span_header(cells->span, cells->first + i));
 
-	*bit = mmviz_live_bit(place);
-	return &arena->idle[mmviz_live_word_index(place)];
+	*bit = span_bit(place);
+	return &arena->idle[span_bit_word(place)];
 }
 
 static bool are_idle(const struct mmviz_arena *arena, const struct cells *cells)
@@ -274,6 +274,13 @@ static uint32_t let_go_between(uint64_t addr, uint64_t end)
 	return (uint32_t)(((end & ~mask) - first) >> MMVIZ_UNIT_SHIFT);
 }
 
+static bool is_waiting(const struct mmviz_header *header)
+{
+	return mmviz_word_life(__atomic_load_n(&header->word, __ATOMIC_RELAXED)) ==
+		       MMVIZ_LIFE_LIVE &&
+	       (__atomic_load_n(&header->incarnation, __ATOMIC_RELAXED) & 1);
+}
+
 /* A free cell that waits with a heap whose thread has done nothing for some time: that thread
  * cannot take it meanwhile. Its header is to stay, and the word behind. */
 static uint32_t let_go_waiting(struct heap *heap, const struct mmviz_header *header,
@@ -281,9 +288,9 @@ static uint32_t let_go_waiting(struct heap *heap, const struct mmviz_header *hea
 {
 	uint32_t gone = 0;
 
-	if (heap_is_live(heap, heap_place(heap, header)) || !heap_trylock(heap))
+	if (!is_waiting(header) || !heap_trylock(heap))
 		return 0;
-	if (!heap_is_live(heap, heap_place(heap, header)))
+	if (is_waiting(header))
 		gone = let_go_between((uint64_t)(header + 2), (uint64_t)header + cell_bytes);
 	heap_unlock(heap);
 	return gone;

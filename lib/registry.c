@@ -128,6 +128,7 @@ struct thread_record {
 
 static struct heap *no_heaps[MMVIZ_ARENAS_MAX] = {[0 ... MMVIZ_ARENAS_MAX - 1] = &heap_none};
 __thread struct heap **thread_heaps = no_heaps;
+__thread struct heap *thread_current = &heap_none;
 
 static struct thread_record *threads, *spare_records; /* by the lock */
 static uint32_t late_records;			      /* of `threads` */
@@ -176,6 +177,7 @@ static void thread_leave(void *argument)
 	    pthread_setspecific(thread_key, record) == 0)
 		return;
 	thread_heaps = no_heaps;
+	thread_current = &heap_none;
 	thread_has_left = true;
 	registry_lock();
 	retire(record);
@@ -287,6 +289,7 @@ int registry_thread_join(void)
 	if (thread_has_left || (thread_key_is_made && !pthread_setspecific(thread_key, record)))
 		return 0;
 	thread_heaps = no_heaps;
+	thread_current = &heap_none;
 	registry_lock();
 	retire(record);
 	registry_unlock();

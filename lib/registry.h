@@ -47,6 +47,13 @@ uint32_t registry_arena_new_id(void);			    /* caller locks */
 extern __thread struct heap **thread_heaps
 	__attribute__((tls_model("initial-exec"), visibility("hidden")));
 
+/*
+ * One of them, or heap_none: that from which malloc comes (preload.c). Whoever sets it has looked it
+ * up in the table; it is heap_none again when the thread leaves.
+ */
+extern __thread struct heap *thread_current
+	__attribute__((tls_model("initial-exec"), visibility("hidden")));
+
 /* Give the calling thread a table of its own; its heaps go to their arenas' pools when it ends. 0
  * or -errno. */
 int registry_thread_join(void);

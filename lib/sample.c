@@ -59,8 +59,7 @@ uint64_t sample_weight(struct heap *heap, uint64_t bytes)
 static bool is_any_sampled(const struct heap *heap, const struct mmviz_header *header)
 {
 	uint64_t part_addr = (uint64_t)header >> heap->small_shift << heap->small_shift;
-	const uint64_t *words =
-		&heap->sampled[mmviz_live_word_index(heap_place(heap, (void *)part_addr))];
+	const uint64_t *words = &heap->sampled[span_bit_word(heap_place(heap, (void *)part_addr))];
 	uint32_t count = 1u << (heap->small_shift - MMVIZ_PLACE_SHIFT - 6);
 
 	for (uint32_t i = 0; i < count; i++)

@@ -46,7 +46,5 @@ void span_init(struct mmviz_span *span, const struct span_kind *kind, void *star
 		.shape = (uint8_t)kind->shape,
 		.fit = (uint8_t)kind->fit,
 		.start_addr = (uint64_t)start,
-		.owner_and_magazine = (uint64_t)span_magazine_of(kind->size_class, kind->shape)
-				      << 36,
 	};
 }

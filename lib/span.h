@@ -7,11 +7,10 @@
  *table of heads
  *
  * A span belongs to one heap; only that heap's thread takes and gives cells. A freed cell's header
- * stays as it was, so that its check word finds a stray write before the cell is used again; the
- * first word of its payload tells the call that freed it. It lies in its heap's magazine, or is idle
- * in its span: a bit for each place of the arena says so, and no cell's memory is touched to give it
- * or to find it. A page all of whose cells are idle may be let go (purge.h), headers and all, which
- * then read as 0.
+ * stays as it was, but for the mark of the call that freed it, so that its check word finds a stray
+ * write before the cell is used again. It lies in its heap's magazine, or is idle in its span: a bit
+ * for each place of the arena says so, and the header's life is CACHED. A page all of whose cells
+ * are idle may be let go (purge.h), headers and all, which then read as 0.
  *
  *	bump_cells == used_cells + idle cells
  *	used_cells == live + returned + those in the heap's magazine
@@ -51,6 +50,15 @@ static inline struct mmviz_span *span_of_large(const void *block)
 {
 	return (struct mmviz_span *)(((uintptr_t)block - 1) & ~(uintptr_t)(MMVIZ_UNIT_BYTES - 1));
 }
+/* A place's bit in the arena's tables of bits. */
+static inline uint64_t span_bit_word(uint32_t place)
+{
+	return place >> 6;
+}
+static inline uint64_t span_bit(uint32_t place)
+{
+	return 1ULL << (place & 63);
+}
 static inline size_t span_usable_bytes(const struct mmviz_span *span)
 {
 	if (span->fit != MMVIZ_FIT_LARGE)
@@ -59,8 +67,8 @@ static inline size_t span_usable_bytes(const struct mmviz_span *span)
 	       MMVIZ_HEADER_BYTES;
 }
 
-/* Whether a header is as it was when its block was born. (A returned one is not: its check word is
- * that of life LIVE, and the hash is injective in the lowest bits.) */
+/* Whether a header is as it was when its block was born, but for the mark of a free: that of a block
+ * returned or of an idle cell is not. (The hash is injective in the lowest bits.) */
 static inline bool span_header_is_whole(const struct mmviz_header *header)
 {
 	return header->check == mmviz_check_word((uint64_t)header, header->word);
@@ -72,26 +80,38 @@ static inline bool span_header_is_gone(const struct mmviz_header *header)
 	return !header->word && !header->check;
 }
 
+/* A block ends. Nothing is read: the header's line may be far away. */
+static inline void span_mark_freed(struct mmviz_header *header, const void *site)
+{
+	header->incarnation = mmviz_freed_by((uint64_t)site);
+}
+static inline bool span_is_marked_freed(const struct mmviz_header *header)
+{
+	return header->incarnation & 1;
+}
+
+/* A free cell goes to its span, or comes from there: its header says so, and nothing else of it. */
+static inline void span_header_flip_idle(struct mmviz_header *header)
+{
+	header->word ^= MMVIZ_LIFE_LIVE ^ MMVIZ_LIFE_CACHED;
+}
+
 /* Make the header of a free cell whole: it tells of a block of no bytes. */
 static inline void span_header_repair(struct mmviz_header *header)
 {
 	header->word = mmviz_word_make(0, 0, 0, MMVIZ_LIFE_LIVE);
 	header->check = mmviz_check_word((uint64_t)header, header->word);
+	span_mark_freed(header, NULL);
 }
 
-/* Where a freed block was freed, for the report of a second free; every payload has room. */
-static inline void span_note_freed(struct mmviz_header *header, const void *site)
+/* What a returned block tells in its payload, which is nobody's: every payload has room. */
+struct span_returned {
+	const void *site; /* that freed it */
+	uint64_t next;	  /* place of the next older one; 0: none */
+};
+static inline struct span_returned *span_returned(const struct mmviz_header *header)
 {
-	header[1].word = (uint64_t)site;
-}
-
-static inline uint32_t span_magazine(const struct mmviz_span *span)
-{
-	return (uint32_t)(span->owner_and_magazine >> 36);
-}
-static inline uint32_t span_plain_owner(const struct mmviz_span *span)
-{
-	return (uint32_t)span->owner_and_magazine;
+	return (struct span_returned *)(header + 1);
 }
 
 /* By (bytes - 1) / 16: a load is quicker than the logarithm, and has no branch to miss. */
@@ -136,6 +156,11 @@ static inline unsigned span_magazine_class(unsigned number)
 	return number < SPAN_FIRST_BIG_MAGAZINE
 		       ? number % SPAN_TABLE_CLASSES
 		       : number - SPAN_FIRST_BIG_MAGAZINE + SPAN_TABLE_CLASSES;
+}
+
+static inline unsigned span_magazine(const struct mmviz_span *span)
+{
+	return span_magazine_of(span->size_class, span->shape);
 }
 
 /* Smallest class whose payload holds `bytes` (129 .. 1 MiB). */

@@ -54,7 +54,7 @@ static inline void write_header(struct mmviz_header *header, uint64_t word, uint
 	STEP();
 	header->check = mmviz_check_word((uint64_t)header, word);
 	STEP();
-	header->incarnation = (uint32_t)seq;
+	header->incarnation = mmviz_incarnation(seq);
 	STEP();
 }
 
@@ -73,18 +73,15 @@ static inline void *block_born(struct heap *heap, struct mmviz_header *header, u
 		header->word = 0;
 		STEP();
 		write_header(header, word, seq);
-		heap_set_live(heap, heap_place(heap, header));
 		return header + 1;
 	}
 	STEP();
 	write_header(header, word, seq);
-	heap_set_live(heap, heap_place(heap, header));
 	STEP();
 	if (!rule_off(RULE_SEMAPHORE_LATE))
 		listeners = listeners_of_alloc();
 #else
 	write_header(header, word, seq);
-	heap_set_live(heap, heap_place(heap, header));
 	listeners = listeners_of_alloc();
 #endif
 	if (unlikely(listeners != 0) && !tell_is_unsampled(heap, mmviz_word_bytes(word), listeners))

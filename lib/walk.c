@@ -13,9 +13,7 @@
 
 /* Visits span after span, large blocks too, in address order, until non-zero. Caller locks. */
 static int each_span(const struct mmviz_arena *arena,
-		     int (*visit)(const struct mmviz_arena *arena, const struct mmviz_span *span,
-				  void *context),
-		     void *context)
+		     int (*visit)(const struct mmviz_span *span, void *context), void *context)
 {
 	uint32_t unit = 0, end = (uint32_t)arena->head.frontier_units;
 	int result = 0;
@@ -24,19 +22,13 @@ static int each_span(const struct mmviz_arena *arena,
 		const struct mmviz_span *span = arena_head_at(arena, unit);
 
 		if (arena->map[unit] >= MMVIZ_UNIT_LARGE) {
-			result = visit(arena, span, context);
+			result = visit(span, context);
 			unit += span->units;
 		} else {
 			unit++;
 		}
 	}
 	return result;
-}
-
-/* Neither freed nor returned. */
-static bool is_live(const struct mmviz_arena *arena, const struct mmviz_header *header)
-{
-	return arena_is_live(arena, header) && mmviz_word_life(header->word) == MMVIZ_LIFE_LIVE;
 }
 
 /* ------------------------------------------------------------------ walk */
@@ -49,7 +41,7 @@ struct walk {
 };
 
 /*
- * A live header that is not whole. One of another thread's may be about to change, and is passed
+ * A header that is not whole, of a live block or a free one. One of another thread's may be about to change, and is passed
  * over; nobody changes those of our own heap, nor large ones, whose lock we hold.
  */
 static void note_broken(struct walk *walk, const struct mmviz_span *span,
@@ -62,8 +54,7 @@ static void note_broken(struct walk *walk, const struct mmviz_span *span,
 		walk->broken = header + 1;
 }
 
-static int visit_cells(const struct mmviz_arena *arena, const struct mmviz_span *span,
-		       void *context)
+static int visit_cells(const struct mmviz_span *span, void *context)
 {
 	struct walk *walk = context;
 	int result = 0;
@@ -83,12 +74,12 @@ static int visit_cells(const struct mmviz_arena *arena, const struct mmviz_span 
 			.incarnation = header->incarnation,
 		};
 
-		if (arena_is_live(arena, header) &&
-		    !mmviz_header_is_whole(header, (uint64_t)header)) {
-			note_broken(walk, span, header);
+		if (!mmviz_header_is_whole(header, (uint64_t)header)) {
+			if (!span_header_is_gone(header))
+				note_broken(walk, span, header);
 			continue;
 		}
-		if (!is_live(arena, header))
+		if (!mmviz_header_is_live(header))
 			continue;
 		if (span->shape == MMVIZ_SHAPE_LABELLED)
 			memcpy(label, (const char *)header - MMVIZ_LABEL_BYTES, sizeof(label) - 1);
@@ -105,7 +96,6 @@ int mmviz_arena_walk(struct mmviz_arena *arena, mmviz_block_visitor visit, void 
 
 	if (!arena || !visit)
 		return -EINVAL;
-	heap_settle_mine(arena);
 	mine = heap_mine(arena->slot);
 	walk.my_heap = mine ? mine->head.id : 0;
 	arena_lock(arena);
@@ -119,7 +109,7 @@ int mmviz_arena_walk(struct mmviz_arena *arena, mmviz_block_visitor visit, void 
 
 /* ------------------------------------------------------------------ stats */
 
-static int count_span(const struct mmviz_arena *arena, const struct mmviz_span *span, void *context)
+static int count_span(const struct mmviz_span *span, void *context)
 {
 	struct mmviz_stats *stats = context;
 	uint64_t all = (uint64_t)span->units << MMVIZ_UNIT_SHIFT;
@@ -134,7 +124,7 @@ static int count_span(const struct mmviz_arena *arena, const struct mmviz_span *
 		/* A large block is all its units; a cell is a cell. */
 		uint64_t whole = span->fit == MMVIZ_FIT_LARGE ? all : span->cell_bytes;
 
-		if (is_live(arena, at)) {
+		if (heap_is_own_live(at)) {
 			stats->live_blocks++;
 			stats->live_bytes += bytes;
 			stats->header_bytes += header;
@@ -154,7 +144,6 @@ int mmviz_arena_stats(struct mmviz_arena *arena, struct mmviz_stats *out)
 
 	if (!arena || !out)
 		return -EINVAL;
-	heap_settle_mine(arena);
 	arena_lock(arena);
 	stats.capacity_bytes = arena->head.capacity_bytes;
 	stats.committed_bytes = arena->head.committed_units << MMVIZ_UNIT_SHIFT;

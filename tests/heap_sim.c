@@ -50,6 +50,18 @@ static struct sim_cell *find_cell(const struct heap_sim *sim, uint32_t place)
 	return &span->cells[offset / span->head.cell_bytes];
 }
 
+unsigned sim_cell_life(const struct sim_cell *cell)
+{
+	const struct mmviz_header header = {
+		.word = mmviz_word_make(cell->bytes, cell->context, 0, cell->life),
+		.incarnation = cell->incarnation,
+	};
+
+	if (mmviz_header_is_live(&header))
+		return MMVIZ_LIFE_LIVE;
+	return cell->life == MMVIZ_LIFE_RETURNED ? MMVIZ_LIFE_RETURNED : MMVIZ_LIFE_CACHED;
+}
+
 const struct sim_cell *heap_sim_header_at(const struct heap_sim *sim, uint32_t place)
 {
 	return find_cell(sim, place);
@@ -133,6 +145,7 @@ static void new_heap(struct heap_sim *sim)
 		return;
 	sim->heaps_count++;
 	heap->exists = true;
+	heap->seq = sim->is_listening ? 0 : sim->first_seq;
 	begin(sim, heap, true);
 	set_map(sim, unit, 1, MMVIZ_UNIT_META, MMVIZ_UNIT_META);
 	tell_growth(sim, heap, unit + 1);
@@ -172,7 +185,7 @@ static bool take_span(struct heap_sim *sim, struct sim_heap *heap, unsigned size
 static bool is_empty(const struct sim_span *span)
 {
 	for (uint32_t i = 0; i < span->head.bump_cells; i++)
-		if (span->cells[i].life != MMVIZ_LIFE_CACHED)
+		if (sim_cell_life(&span->cells[i]) != MMVIZ_LIFE_CACHED)
 			return false;
 	return true;
 }
@@ -194,12 +207,12 @@ static bool give_span(struct heap_sim *sim, struct sim_heap *heap)
 
 /* ------------------------------------------------------------------ blocks */
 
-static void fill(struct sim_cell *cell, struct random *random, uint64_t bytes, uint32_t incarnation)
+static void fill(struct sim_cell *cell, struct random *random, uint64_t bytes, uint64_t number)
 {
 	*cell = (struct sim_cell){
 		.bytes = bytes,
 		.context = 1 + random_below(random, SIM_CONTEXTS),
-		.incarnation = incarnation,
+		.incarnation = mmviz_incarnation(number),
 		.life = MMVIZ_LIFE_LIVE,
 	};
 }
@@ -217,10 +230,16 @@ static void tell_alloc(struct sim_heap *heap, const struct sim_cell *cell, uint3
 	heap->events_count += 2;
 }
 
+static void mark_freed(struct heap_sim *sim, struct sim_cell *cell)
+{
+	cell->life = MMVIZ_LIFE_LIVE;
+	cell->incarnation = mmviz_freed_by(random_next(&sim->random));
+}
+
 static uint32_t free_cell(const struct sim_span *span)
 {
 	for (uint32_t i = 0; i < span->head.bump_cells; i++)
-		if (span->cells[i].life == MMVIZ_LIFE_CACHED)
+		if (sim_cell_life(&span->cells[i]) == MMVIZ_LIFE_CACHED)
 			return i;
 	return span->head.bump_cells;
 }
@@ -246,7 +265,7 @@ static bool alloc_small(struct heap_sim *sim, struct sim_heap *heap)
 		begin(sim, heap, false);
 		fill(&span->cells[cell], &sim->random,
 		     random_below(&sim->random, mmviz_class_payload_bytes(size_class) + 1),
-		     (uint32_t)heap->seq);
+		     heap->seq);
 		if (shape == MMVIZ_SHAPE_LABELLED)
 			snprintf(span->cells[cell].label, MMVIZ_LABEL_BYTES, "label %u",
 				 random_below(&sim->random, 1000));
@@ -282,7 +301,7 @@ static bool alloc_large(struct heap_sim *sim, struct sim_heap *heap)
 	tell_units(heap, unit, units, MMVIZ_UNIT_LARGE, MMVIZ_SHAPE_PLAIN);
 	fill(&span->cells[0], &sim->random,
 	     random_below(&sim->random, span->head.cell_bytes - 16 + 1),
-	     (uint32_t)(heap->seq + heap->events_count));
+	     heap->seq + heap->events_count);
 	tell_alloc(heap, &span->cells[0], cell_place(&span->head, unit, 0), MMVIZ_SHAPE_PLAIN);
 	return true;
 }
@@ -292,7 +311,7 @@ static void free_large(struct heap_sim *sim, struct sim_heap *heap, uint32_t uni
 	struct sim_span *span = sim->spans[unit];
 
 	begin(sim, heap, true);
-	span->cells[0].life = MMVIZ_LIFE_CACHED;
+	mark_freed(sim, &span->cells[0]);
 	tell(heap, mmviz_event_what(MMVIZ_EVENT_FREE, 0, cell_place(&span->head, unit, 0)),
 	     span->cells[0].bytes);
 	free_units(sim, heap, unit, span->head.units);
@@ -340,7 +359,7 @@ static void free_small(struct heap_sim *sim, struct sim_heap *heap, struct sim_s
 
 	begin(sim, heap, false);
 	if (owner == heap) {
-		span->cells[cell].life = MMVIZ_LIFE_CACHED;
+		mark_freed(sim, &span->cells[cell]);
 		tell(heap, mmviz_event_what(MMVIZ_EVENT_FREE, 0, place), span->cells[cell].bytes);
 		return;
 	}
@@ -358,9 +377,29 @@ static bool reclaim(struct heap_sim *sim, struct sim_heap *heap)
 		return false;
 	begin(sim, heap, false);
 	place = heap->returned[--heap->returned_count];
-	find_cell(sim, place)->life = MMVIZ_LIFE_CACHED;
+	mark_freed(sim, find_cell(sim, place));
 	tell(heap, mmviz_event_what(MMVIZ_EVENT_RECLAIM, 0, place), 0);
 	return true;
+}
+
+/* A free cell of this heap becomes idle, or an idle one loses its page. No event. */
+static void let_go_some(struct heap_sim *sim, const struct sim_heap *heap)
+{
+	uint32_t unit = random_below(&sim->random, SIM_UNITS);
+	struct sim_span *span = sim->spans[unit];
+
+	if (sim->map[unit] < MMVIZ_UNIT_SPAN || span->head.owner_heap != heap_id(sim, heap))
+		return;
+	for (uint32_t i = 0; i < span->head.bump_cells; i++) {
+		struct sim_cell *cell = &span->cells[i];
+
+		if (sim_cell_life(cell) != MMVIZ_LIFE_CACHED || random_below(&sim->random, 2))
+			continue;
+		if (cell->life == MMVIZ_LIFE_LIVE)
+			cell->life = MMVIZ_LIFE_CACHED;
+		else
+			*cell = (struct sim_cell){0};
+	}
 }
 
 /* Free or resize some live block. A block that another heap is just making is not known yet. */
@@ -376,7 +415,7 @@ static bool change_some(struct heap_sim *sim, struct sim_heap *heap, bool is_fre
 		if (sim->map[unit] < MMVIZ_UNIT_LARGE || !span || span->head.bump_cells == 0)
 			continue;
 		cell = random_below(&sim->random, span->head.bump_cells);
-		if (span->cells[cell].life != MMVIZ_LIFE_LIVE)
+		if (sim_cell_life(&span->cells[cell]) != MMVIZ_LIFE_LIVE)
 			continue;
 		place = cell_place(&span->head, unit, cell);
 		is_own = span->head.owner_heap == heap_id(sim, heap);
@@ -407,7 +446,7 @@ static bool change_some(struct heap_sim *sim, struct sim_heap *heap, bool is_fre
 
 static void start_operation(struct heap_sim *sim, struct sim_heap *heap)
 {
-	switch (random_below(&sim->random, 12)) {
+	switch (random_below(&sim->random, 13)) {
 	case 0:
 		if (sim->locked_by < 0)
 			new_heap(sim);
@@ -429,6 +468,9 @@ static void start_operation(struct heap_sim *sim, struct sim_heap *heap)
 	case 7:
 	case 8:
 		change_some(sim, heap, true);
+		return;
+	case 9:
+		let_go_some(sim, heap);
 		return;
 	default:
 		alloc_small(sim, heap);
@@ -523,8 +565,11 @@ void heap_sim_reset(struct heap_sim *sim)
 
 void heap_sim_init(struct heap_sim *sim, uint64_t seed)
 {
+	static const uint64_t firsts[] = {0, 1ull << 31, 1ull << 32};
+
 	*sim = (struct heap_sim){.random = {seed}, .locked_by = -1, .committed_units = SIM_BOOKS};
 	memset(sim->map, MMVIZ_UNIT_META, SIM_BOOKS);
+	sim->first_seq = firsts[seed % 3] - (seed % 3 ? random_below(&sim->random, 1000) : 0);
 	new_heap(sim);
 	heap_sim_quiesce(sim);
 }

@@ -9,6 +9,10 @@
  * another. What it can see is exactly what memory would hold then. The lock of the arena is
  * modelled: structural changes exclude each other from their first step to their last.
  *
+ * Free cells are marked by their free, become idle in their span, and lose their page, as they
+ * would. Heaps that are there before anybody listens may have come so far that 31 bits of their
+ * numbers run over.
+ *
  * Full logs go to a ring, which the collector drains when it likes.
  */
 #ifndef MMVIZ_TESTS_HEAP_SIM_H
@@ -27,12 +31,15 @@
 #define SIM_LOG_EVENTS 24u
 #define SIM_CONTEXTS   7u
 
+/* A header and its label. Zeroed: its page was let go. */
 struct sim_cell {
 	uint64_t bytes;
 	uint32_t context, incarnation;
-	unsigned life; /* enum mmviz_life */
+	unsigned life; /* enum mmviz_life, as the header's word has it */
 	char label[MMVIZ_LABEL_BYTES];
 };
+/* What the header says of its block: LIVE, RETURNED or CACHED. */
+unsigned sim_cell_life(const struct sim_cell *cell);
 
 /* A span or large block, where the map says that one begins. */
 struct sim_span {
@@ -67,6 +74,7 @@ struct heap_sim {
 	struct sim_span *spans[SIM_UNITS];
 	struct sim_heap heaps[SIM_HEAPS];
 	uint32_t heaps_count;
+	uint64_t first_seq; /* of a heap that is made while nobody listens */
 	uint64_t order, committed_units;
 	bool is_listening; /* the semaphore */
 	int locked_by;	   /* index of a heap, or -1 */

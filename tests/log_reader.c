@@ -120,7 +120,7 @@ static void born(struct log_reader *reader, uint32_t heap_id, uint64_t number,
 		.is_live = true,
 		.is_labelled = event->data & MMVIZ_ALLOC_LABELLED,
 		.context = mmviz_event_context(event->what),
-		.incarnation = (uint32_t)number,
+		.incarnation = mmviz_incarnation(number),
 		.heap_id = heap_id,
 		.bytes = event->data & ~MMVIZ_ALLOC_LABELLED,
 	};

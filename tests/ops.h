@@ -72,6 +72,8 @@ struct ops;
 /* `check_every`: how many operations lie between two full checks (1: every one). NULL: no memory.
  */
 struct ops *ops_create(struct mmviz_arena *arena, uint32_t check_every);
+/* Whether operations may be mistakes (at first they may): then each is to be told at once. */
+void ops_let_err(struct ops *ops, bool makes_mistakes);
 void ops_destroy(struct ops *ops);
 
 /* Carry out one operation, and check everything if it is time. */

@@ -147,6 +147,7 @@ static void check_everything(bool force_perf)
 	watch_with(&watched, &options);
 	armed = semaphores_of(&watched);
 	assert_true(armed.alloc == 1 && armed.free == 1 && armed.batch == 0 && armed.sample == 0);
+	assert_true(armed.arena == 1); /* what a reset ends */
 	hear(&watched, "a1000");
 	assert_int_equal(watched.seen.allocations, 1000);
 	assert_int_equal(watched.seen.bytes, 64000);
@@ -223,6 +224,19 @@ static void a_reset_gives_no_block_a_wrong_birth(void **state)
 	choose(&watched, &everything);
 	hear(&watched, "f1000");
 	assert_int_equal(watched.seen.frees, 0);
+	hear(&watched, "a1000"); /* where they all were */
+	hear(&watched, "f400");
+	assert_int_equal(watched.seen.frees, 400);
+	hear(&watched, "r0");
+	hear(&watched, "a10"); /* chosen anew, each its own birth */
+	sleep_ms(20);
+	hear(&watched, "a10");
+	hear(&watched, "f10");
+	assert_int_equal(watched.seen.frees, 10);
+	assert_true(watched.seen.last.lifetime_ns < 20000000);
+	hear(&watched, "f10");
+	assert_int_equal(watched.seen.frees, 10);
+	assert_true(watched.seen.last.lifetime_ns >= 20000000);
 	unwatch(&watched);
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "model/block_table.h"
+#include "model/walked.h"
 
 #define BASE_ADDR (1ull << 40)
 #define UNITS	  1024u
@@ -166,6 +167,28 @@ static void blocks_add_up(void **state)
 	assert_int_equal(table->totals.frees, 1);
 	assert_int_equal(table->totals.freed_bytes, 96);
 	assert_int_equal(block_table_resize(table, birth.place, 1, 1, false), -ENOENT);
+	assert_int_equal(block_table_resize(table, birth.place, 1, 1, true), 0);
+	assert_int_equal(table->totals.live_blocks, 1);
+}
+
+/* A walk met its header: it was freed after that resize, and is not revived by it. */
+static void what_its_header_says_was_freed_stays_dead(void **state)
+{
+	struct block_table *table = &((struct fixture *)*state)->table;
+	struct span *span = span_of_class(table, 16, 5, MMVIZ_SHAPE_PLAIN);
+	struct walked_block block = {
+		.place = span_cell_place(span, 7),
+		.life = MMVIZ_LIFE_CACHED,
+		.incarnation = mmviz_freed_by(0x401000),
+	};
+
+	walked_block(table, &block);
+	assert_int_equal(block_table_resize(table, block.place, 1, 1, true), -ENOENT);
+	assert_int_equal(table->totals.live_blocks, 0);
+	block.incarnation = mmviz_incarnation(5); /* half written */
+	walked_block(table, &block);
+	assert_int_equal(block_table_resize(table, block.place, 1, 1, true), 0);
+	assert_int_equal(table->totals.live_blocks, 1);
 }
 
 static void too_many_bytes_are_refused(void **state)
@@ -407,6 +430,7 @@ int main(void)
 		with_table(places_outside_of_cells_are_refused),
 		with_table(impossible_arenas_and_spans_are_refused),
 		with_table(blocks_add_up),
+		with_table(what_its_header_says_was_freed_stays_dead),
 		with_table(too_many_bytes_are_refused),
 		with_table(split_blocks_are_those_that_need_not_be),
 		with_table(labels_are_kept_beside_their_cells),

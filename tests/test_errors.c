@@ -203,8 +203,7 @@ static void test_overwritten_header(void **state)
 	}
 }
 
-/* While the heap is small its own free finds it, and takes the cell back with a new header; where the
- * header was examined before anything else, the block is kept. */
+/* While the heap is small its own free finds it, and leaves the block alone. */
 static void test_free_of_an_overwritten_header(void **state)
 {
 	struct mmviz_arena *arena = *state;
@@ -219,45 +218,176 @@ static void test_free_of_an_overwritten_header(void **state)
 		assert_int_equal(heard.kind, MMVIZ_ERROR_CORRUPT_HEADER);
 		assert_ptr_equal(heard.address, block);
 		assert_non_null(heard.now_at);
-		if (live_blocks(arena)) { /* kept */
-			header_of(block)->check ^= 1;
-			mmviz_free(arena, block);
-		}
+		header_of(block)->check ^= 1;
+		assert_int_equal(live_blocks(arena), 1);
+		mmviz_free(arena, block);
 		assert_whole(arena);
 		assert_int_equal(heard_count, 1);
 		assert_int_equal(live_blocks(arena), 0);
 	}
 }
 
-/* In a heap that is larger than the cache one of the next frees finds it, or the next look. */
+/* ------------------------------------------------------------------ large heaps */
+
+/* More than the bytes up to which a free looks at its block's header. */
+#define MANY 2000u
+static void *many[MANY];
+
+static struct mmviz_arena *arena_with_a_large_heap(unsigned flags)
+{
+	struct mmviz_arena_options options = {.options_bytes = sizeof(options),
+					      .name = "large heap",
+					      .capacity_bytes = 64u << 20,
+					      .flags = flags};
+	struct mmviz_arena *arena = mmviz_arena_create_with(&options);
+
+	assert_non_null(arena);
+	for (size_t i = 0; i < MANY; i++)
+		assert_non_null(many[i] = mmviz_alloc(arena, 8000, MMVIZ_TAG("many")));
+	heard_count = 0;
+	return arena;
+}
+
+static int visit_none(const struct mmviz_block *block, void *context)
+{
+	(void)block, (void)context;
+	return 0;
+}
+
+static void *alloc_like(struct mmviz_arena *arena)
+{
+	return mmviz_alloc(arena, 8000, MMVIZ_TAG("another"));
+}
+
+/* Its cell is looked at before it is used again, or by the next walk or check. */
 static void test_free_of_an_overwritten_header_in_a_large_heap(void **state)
 {
-	struct mmviz_arena *arena = mmviz_arena_create("large heap", 64u << 20);
-	static void *blocks[2000];
-	size_t blocks_left = 2000;
-	char *block;
+	(void)state;
+	for (unsigned way = 0; way < 3; way++) {
+		struct mmviz_arena *arena = arena_with_a_large_heap(0);
+
+		header_of(many[7])->word ^= 1ULL << 40;
+		mmviz_free(arena, opaque(many[7]));
+		assert_int_equal(heard_count, 0);
+		if (way == 0)
+			assert_ptr_equal(alloc_like(arena), many[7]); /* with a new header */
+		else if (way == 1)
+			mmviz_arena_walk(arena, visit_none, NULL);
+		else
+			assert_int_equal(mmviz_arena_check(arena), -EUCLEAN);
+		if (way < 2) {
+			assert_int_equal(heard_count, 1);
+			assert_int_equal(heard.kind, MMVIZ_ERROR_CORRUPT_HEADER);
+			assert_ptr_equal(heard.address, many[7]);
+		}
+		mmviz_arena_destroy(arena);
+	}
+}
+
+/* Once more at once is found at once, with both frees. */
+static void test_a_double_free_in_a_row_in_a_large_heap(void **state)
+{
+	struct mmviz_arena *arena = arena_with_a_large_heap(0);
 
 	(void)state;
-	for (size_t i = 0; i < 2000; i++)
-		assert_non_null(blocks[i] = mmviz_alloc(arena, 8000, 0));
-	for (unsigned way = 0; way < 2; way++) {
-		block = mmviz_alloc(arena, 100, MMVIZ_TAG("overrun"));
-		header_of(block)->word ^= 1ULL << 40;
-		heard_count = 0;
-		mmviz_free(arena, opaque(block));
-		for (size_t i = 0; way == 0 && i < 8; i++)
-			mmviz_free(arena, blocks[--blocks_left]);
-		if (way == 1)
-			mmviz_arena_check(arena);
-		assert_int_equal(heard_count, 1);
-		assert_int_equal(heard.kind, MMVIZ_ERROR_CORRUPT_HEADER);
-		assert_ptr_equal(heard.address, block);
-		if (live_blocks(arena) > blocks_left) /* kept */
-			header_of(block)->word ^= 1ULL << 40;
-		assert_whole(arena);
-	}
+	mmviz_free(arena, many[7]);
+	mmviz_free(arena, opaque(many[7]));
+	assert_int_equal(heard_count, 1);
+	assert_int_equal(heard.kind, MMVIZ_ERROR_DOUBLE_FREE);
+	assert_ptr_equal(heard.address, many[7]);
+	assert_non_null(heard.freed_at);
+	assert_non_null(heard.now_at);
+	assert_string_equal(heard.tag, "many");
+	assert_whole(arena);
 	mmviz_arena_destroy(arena);
 }
+
+/* Otherwise before the cell could have a second owner: it never has two. */
+static void test_a_double_free_in_a_large_heap_gives_no_cell_twice(void **state)
+{
+	struct mmviz_arena *arena = arena_with_a_large_heap(0);
+	char *first, *second, *third;
+
+	(void)state;
+	mmviz_free(arena, many[7]);
+	mmviz_free(arena, many[8]);
+	mmviz_free(arena, opaque(many[7]));
+	assert_int_equal(heard_count, 0);
+	first = alloc_like(arena);
+	assert_ptr_equal(first, many[7]);
+	second = alloc_like(arena);
+	third = alloc_like(arena);
+	assert_int_equal(heard_count, 1);
+	assert_int_equal(heard.kind, MMVIZ_ERROR_DOUBLE_FREE);
+	assert_ptr_equal(heard.address, first);
+	assert_true(second != first && third != first && third != second);
+	assert_whole(arena);
+	mmviz_arena_destroy(arena);
+}
+
+/* The second free may go to the span while the first one's cell is in use, or the other way round:
+ * pages and spans of cells in use are never given away. */
+static void test_a_double_free_in_a_large_heap_on_its_way_to_the_span(void **state)
+{
+	(void)state;
+	for (unsigned way = 0; way < 2; way++) {
+		struct mmviz_arena *arena = arena_with_a_large_heap(0);
+		char *again = NULL;
+
+		mmviz_free(arena, many[0]);
+		mmviz_free(arena, many[1]);
+		mmviz_free(arena, opaque(many[0]));
+		if (way == 1)
+			again = alloc_like(arena); /* many[0], which lies below, too */
+		for (size_t i = 2; i < MANY; i++)
+			mmviz_free(arena, many[i]);
+		assert_int_equal(heard_count, 1);
+		assert_int_equal(heard.kind, MMVIZ_ERROR_DOUBLE_FREE);
+		assert_ptr_equal(heard.address, many[0]);
+		assert_whole(arena);
+		assert_int_equal(live_blocks(arena), again != NULL);
+		mmviz_arena_destroy(arena);
+	}
+}
+
+static void test_a_wrong_pointer_in_a_large_heap_is_never_given_out(void **state)
+{
+	struct mmviz_arena *arena = arena_with_a_large_heap(0);
+	char *inside = (char *)many[7] + 160;
+
+	(void)state;
+	mmviz_free(arena, opaque(inside));
+	assert_true((char *)alloc_like(arena) != inside);
+	assert_int_equal(heard_count, 1);
+	assert_int_equal(heard.kind, MMVIZ_ERROR_FOREIGN_POINTER);
+	assert_ptr_equal(heard.address, inside);
+	assert_ptr_equal(heard.near_block, many[7]);
+	assert_whole(arena);
+	mmviz_arena_destroy(arena);
+}
+
+static void test_checked_frees_find_all_at_once(void **state)
+{
+	struct mmviz_arena *arena = arena_with_a_large_heap(MMVIZ_CHECKED_FREES);
+
+	(void)state;
+	mmviz_free(arena, opaque((char *)many[7] + 160));
+	assert_int_equal(heard.kind, MMVIZ_ERROR_FOREIGN_POINTER);
+	header_of(many[8])->word ^= 1ULL << 40;
+	mmviz_free(arena, opaque(many[8]));
+	assert_int_equal(heard.kind, MMVIZ_ERROR_CORRUPT_HEADER);
+	header_of(many[8])->word ^= 1ULL << 40;
+	mmviz_free(arena, many[7]);
+	mmviz_free(arena, many[8]);
+	assert_int_equal(heard_count, 2);
+	mmviz_free(arena, opaque(many[7]));
+	assert_int_equal(heard.kind, MMVIZ_ERROR_DOUBLE_FREE);
+	assert_int_equal(heard_count, 3);
+	assert_whole(arena);
+	mmviz_arena_destroy(arena);
+}
+
+/* ------------------------------------------------------------------ other pointers */
 
 static void test_realloc_of_a_wrong_pointer(void **state)
 {
@@ -909,26 +1039,32 @@ static void test_a_double_free_of_what_another_thread_returned(void **state)
 	}
 }
 
-/* What lies in the first bytes of a free block may be anything. */
-static void test_a_scribbled_free_block_names_no_site(void **state)
+/* What a free block's payload holds may be anything: where it was freed says its header. */
+static void test_a_scribbled_free_block_names_its_site(void **state)
+{
+	struct mmviz_arena *arena = *state;
+	char *block = mmviz_alloc(arena, 100, 0);
+
+	mmviz_free(arena, block);
+	memset(reveal(block, 100), 0x41, 100);
+	assert_refused_and_whole(arena, block, MMVIZ_ERROR_DOUBLE_FREE);
+	assert_non_null(heard.freed_at);
+	assert_non_null(heard.born_at);
+}
+
+/* Nor is the header believed blindly. */
+static void test_a_site_that_is_no_code_is_not_named(void **state)
 {
 	static const char *const data = "not code";
-	const uintptr_t scribbles[] = {0,
-				       1,
-				       0x4141414141414141,
-				       UINTPTR_MAX,
-				       (uintptr_t)&data,
-				       (uintptr_t)data,
-				       (uintptr_t)stdout,
-				       (uintptr_t)state};
+	const uintptr_t scribbles[] = {
+		0, 1, 0x41414141, UINT32_MAX, (uintptr_t)&data, (uintptr_t)data, (uintptr_t)stdout};
 	struct mmviz_arena *arena = *state;
 
 	for (size_t i = 0; i < sizeof(scribbles) / sizeof(scribbles[0]); i++) {
-		void *block = mmviz_alloc(arena, 100, 0);
+		char *block = mmviz_alloc(arena, 100, 0);
 
 		mmviz_free(arena, block);
-		assert_whole(arena); /* its free is noted now */
-		*(uintptr_t *)reveal(block, 8) = scribbles[i];
+		header_of(block)->incarnation = mmviz_freed_by(scribbles[i]);
 		assert_refused_and_whole(arena, block, MMVIZ_ERROR_DOUBLE_FREE);
 		assert_null(heard.freed_at);
 		assert_non_null(heard.born_at);
@@ -1067,6 +1203,11 @@ int main(void)
 		error_test(test_overwritten_header),
 		error_test(test_free_of_an_overwritten_header),
 		error_test(test_free_of_an_overwritten_header_in_a_large_heap),
+		error_test(test_a_double_free_in_a_row_in_a_large_heap),
+		error_test(test_a_double_free_in_a_large_heap_gives_no_cell_twice),
+		error_test(test_a_double_free_in_a_large_heap_on_its_way_to_the_span),
+		error_test(test_a_wrong_pointer_in_a_large_heap_is_never_given_out),
+		error_test(test_checked_frees_find_all_at_once),
 		error_test(test_realloc_of_a_wrong_pointer),
 		error_test(test_free_after_reset),
 		error_test(test_overwritten_header_of_a_free_block),
@@ -1080,7 +1221,8 @@ int main(void)
 		error_test(test_a_long_name_is_cut),
 		error_test(test_default_handler_tells_all_and_aborts),
 		error_test(test_a_double_free_of_what_another_thread_returned),
-		error_test(test_a_scribbled_free_block_names_no_site),
+		error_test(test_a_scribbled_free_block_names_its_site),
+		error_test(test_a_site_that_is_no_code_is_not_named),
 		error_test(test_the_check_names_an_overrun_block),
 		error_test(test_the_check_finds_a_write_to_a_free_header),
 		error_test(test_the_check_finds_an_overrun_of_one_byte),

@@ -26,7 +26,8 @@
 
 struct birth {
 	bool is_live, is_returned;
-	uint32_t tick, incarnation, context, returned_in;
+	uint32_t tick, context, returned_in;
+	uint64_t number; /* of its ALLOC */
 };
 
 struct batch {
@@ -147,7 +148,7 @@ static struct mmviz_event alloc_event(struct fixture *fixture, struct batch *bat
 
 	*birth = (struct birth){.is_live = true,
 				.tick = tick_of_event(batch, fixture->heaps[heap].seq),
-				.incarnation = (uint32_t)fixture->heaps[heap].seq,
+				.number = fixture->heaps[heap].seq,
 				.context = random_below(&fixture->random, CONTEXTS)};
 	return (struct mmviz_event){
 		mmviz_event_what(MMVIZ_EVENT_ALLOC, birth->context, place_of(heap, cell)), 40};
@@ -162,7 +163,7 @@ static struct mmviz_event free_event(struct fixture *fixture, struct batch *batc
 
 	if (!birth->is_returned)
 		note_death(fixture, birth, tick_of_event(batch, own->seq),
-			   (own->seq - birth->incarnation) * step_q8 >> 8, true);
+			   (own->seq - birth->number) * step_q8 >> 8, true);
 	birth->is_live = false;
 	fixture->is_in_order |= birth->is_returned && birth->returned_in == fixture->round;
 	return (struct mmviz_event){
@@ -181,7 +182,7 @@ static struct mmviz_event return_event(struct fixture *fixture, struct batch *ba
 	birth->returned_in = fixture->round;
 	return (struct mmviz_event){
 		mmviz_event_what(MMVIZ_EVENT_RETURN, 0, place_of(1 - heap, cell)),
-		birth->incarnation | (uint64_t)(2 - heap) << 32};
+		mmviz_incarnation(birth->number) | (uint64_t)(2 - heap) << 32};
 }
 
 static struct mmviz_event any_event(struct fixture *fixture, struct batch *batch, uint32_t heap)

@@ -75,9 +75,9 @@ static void walk_cell(struct collector *collector, struct block_table *table, ui
 	struct walked_block block = {.place = place, .life = MMVIZ_LIFE_CACHED};
 	char label[MMVIZ_LABEL_BYTES];
 
-	if (cell && cell->life != MMVIZ_LIFE_NEVER) {
+	if (cell) {
 		memcpy(label, cell->label, sizeof(label));
-		block.life = cell->life;
+		block.life = sim_cell_life(cell);
 		block.word = mmviz_word_make(cell->bytes, cell->context, 0, cell->life);
 		block.incarnation = cell->incarnation;
 		block.label = label;
@@ -470,6 +470,67 @@ static void a_heap_that_a_later_baseline_finds_is_counted_from_its_first_event(v
 	heap_sim_fini(&sim);
 }
 
+/* When a block of heap 1 was born that a walk finds, whose ALLOC had this number. */
+static uint32_t birth_of(struct collector *collector, uint64_t number)
+{
+	const struct mmviz_span head = {.owner_heap = 1,
+					.units = 2,
+					.cell_bytes = mmviz_cell_bytes(3, MMVIZ_SHAPE_PLAIN),
+					.bump_cells = 1,
+					.size_class = 3};
+	struct walked_block block = {.place = 100 * PLACES_PER_UNIT,
+				     .life = MMVIZ_LIFE_LIVE,
+				     .word = mmviz_word_make(8, 1, 0, MMVIZ_LIFE_LIVE),
+				     .incarnation = mmviz_incarnation(number)};
+
+	replica_walk_span(collector->arena, 100, &head);
+	replica_walk_block(collector->arena, &block);
+	return collector->arena->table.spans[collector->arena->table.span_of_unit[100]]
+		.cells[0]
+		.born_tick;
+}
+
+static void cut_at(struct collector *collector, uint64_t seq, uint64_t now_ns)
+{
+	const struct replica_cut cut = {.s1 = seq, .s2 = seq};
+
+	assert_int_equal(
+		replica_baseline_begin(&collector->replica, collector->arena, &cut, 1, 0, now_ns),
+		0);
+}
+
+/* A header has 31 bits of the number: at 20 M events a second they last for less than two minutes. */
+static void births_are_told_from_the_31_bits_that_headers_have(void **state)
+{
+	static const uint64_t seqs[] = {1000, 1ull << 30, 3ull << 30, 1ull << 31, (1ull << 32) + 5};
+	const uint64_t most = (1ull << 31) - (1ull << 24) - 1, since = (1ull << 30) + (1ull << 29);
+	const uint64_t later_ns = ATTACH_NS + 1000 * tick_ns(1);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(seqs) / sizeof(seqs[0]); i++) {
+		uint64_t seq = seqs[i], oldest = seq > most ? seq - most : 0;
+		struct collector collector;
+		struct heap_sim sim;
+
+		start(&collector, &sim, random_seed());
+		cut_at(&collector, seq, ATTACH_NS);
+		assert_int_equal(birth_of(&collector, seq - 1), BORN_BEFORE_ATTACH);
+		assert_int_equal(birth_of(&collector, seq / 2 + oldest / 2), BORN_BEFORE_ATTACH);
+		assert_int_equal(birth_of(&collector, oldest), BORN_BEFORE_ATTACH);
+		assert_int_equal(birth_of(&collector, seq), 0); /* while the arena is walked */
+		replica_baseline_end(collector.arena, 0);
+		replica_settle(collector.arena, 0);
+		replica_declare_lost(collector.arena, 1, seq + since);
+		cut_at(&collector, seq + since, later_ns);
+		assert_int_equal(birth_of(&collector, seq - 1), BORN_BEFORE_ATTACH);
+		assert_int_equal(birth_of(&collector, seq), 0);
+		assert_in_range(birth_of(&collector, seq + since / 2), 499, 501);
+		assert_int_equal(birth_of(&collector, seq + since), 1000);
+		replica_fini(&collector.replica);
+		heap_sim_fini(&sim);
+	}
+}
+
 /* ------------------------------------------------------------------ a hostile target */
 
 /* Half of them likely: kinds that exist, places inside of the arena. */
@@ -523,6 +584,7 @@ static void walk_hostile(struct collector *collector)
 		.place = (uint32_t)random_next(random) >> random_below(random, 20),
 		.life = random_below(random, 4),
 		.word = random_next(random),
+		.incarnation = (uint32_t)random_next(random),
 	};
 
 	for (size_t i = 0; i < sizeof(head); i++)
@@ -578,6 +640,7 @@ int main(void)
 		cmocka_unit_test(losses_are_counted_and_heal),
 		cmocka_unit_test(
 			a_heap_that_a_later_baseline_finds_is_counted_from_its_first_event),
+		cmocka_unit_test(births_are_told_from_the_31_bits_that_headers_have),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -85,7 +85,12 @@ static void tell_arena(struct mmviz_arena *arena)
 /* Commands are single bytes: 'o' operate, 't' tell, 'c' and 'd' make and destroy a third arena. */
 static int target_main(uint64_t seed)
 {
-	struct mmviz_arena *arenas[ARENAS + 1] = {mmviz_arena_create("small", 48u << 20),
+	/* Where not every free is examined, mistakes are told later than they are made. */
+	const struct mmviz_arena_options small = {.options_bytes = sizeof(small),
+						  .name = "small",
+						  .capacity_bytes = 48u << 20,
+						  .flags = MMVIZ_CHECKED_FREES};
+	struct mmviz_arena *arenas[ARENAS + 1] = {mmviz_arena_create_with(&small),
 						  mmviz_arena_create("big", 1u << 30)};
 	struct random random = {seed};
 	struct worker workers[2];
@@ -94,6 +99,7 @@ static int target_main(uint64_t seed)
 
 	for (uint32_t i = 0; i < ARENAS; i++) {
 		turns[i] = (struct turn){ops_create(arenas[i], 100000), &random};
+		ops_let_err(turns[i].ops, i == 0);
 		worker_start(&workers[i]);
 	}
 	putchar('.'); /* ready */

@@ -18,7 +18,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static struct mmviz_arena *arena_by(uint8_t kind)
 {
 	static const size_t capacities[] = {64u << 10, 1u << 20, 6u << 20, 128u << 20};
-	static const unsigned flags[] = {0, MMVIZ_GUARD_BYTES, MMVIZ_SINGLE_THREADED, 0};
+	static const unsigned flags[] = {MMVIZ_CHECKED_FREES, MMVIZ_GUARD_BYTES,
+					 MMVIZ_SINGLE_THREADED | MMVIZ_CHECKED_FREES,
+					 MMVIZ_CHECKED_FREES};
 	static unsigned char memory[8u << 20];
 	struct mmviz_arena_options options = {
 		.options_bytes = sizeof(options),

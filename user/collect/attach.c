@@ -45,6 +45,7 @@
 
 /* The programs that sit on probes, in the order in which they are armed. */
 enum probe_index {
+	PROBE_RESET,
 	PROBE_ARENA,
 	PROBE_SAMPLE_FREE,
 	PROBE_SAMPLE,
@@ -54,8 +55,8 @@ enum probe_index {
 	PROBE_STACK,
 	PROBES
 };
-static const char *const probe_names[PROBES] = {"arena", "sample_free", "sample", "free",
-						"alloc", "batch",	"stack"};
+static const char *const probe_names[PROBES] = {"arena", "arena", "sample_free", "sample",
+						"free",	 "alloc", "batch",	 "stack"};
 
 struct attach {
 	struct mmviz_bpf *skeleton;
@@ -84,6 +85,7 @@ static bool has_probe(const struct attach_options *options, enum probe_index pro
 		return options->all_stacks && mode != ATTACH_EVENTS; /* which choose by tag */
 	case PROBE_ALLOC:
 	case PROBE_FREE:
+	case PROBE_RESET:
 		return mode == ATTACH_EVENTS;
 	default:
 		return mode == ATTACH_SAMPLED || (mode == ATTACH_EXACT && wants_samples);
@@ -92,6 +94,7 @@ static bool has_probe(const struct attach_options *options, enum probe_index pro
 
 static void programs_by_probe(const struct mmviz_bpf *skeleton, struct bpf_program **out)
 {
+	out[PROBE_RESET] = skeleton->progs.on_reset;
 	out[PROBE_ARENA] = skeleton->progs.on_arena;
 	out[PROBE_SAMPLE_FREE] = skeleton->progs.on_sample_free;
 	out[PROBE_SAMPLE] = skeleton->progs.on_sample;

@@ -2,10 +2,10 @@
 /*
  * walk.c - see walk.h.
  *
- * The map is read first, as a whole, then the span heads and the live bits. Then a window of memory
- * moves over the arena: one read fills it with the used cells of as many neighbouring spans of
- * small cells as it holds, and they are taken apart in place. Of spans of large cells and of large
- * blocks only the headers of live blocks are read. Bytes of the target are hostile: a head must fit
+ * The map is read first, as a whole, then the span heads. Then a window of memory moves over the
+ * arena: one read fills it with the used cells of as many neighbouring spans of small cells as it
+ * holds, and they are taken apart in place. Of spans of large cells and of large blocks only the
+ * headers are read, and not those of idle cells. Bytes of the target are hostile: a head must fit
  * the map's run of units, and its cells must fit the span.
  */
 #include "collect/walk.h"
@@ -17,6 +17,8 @@
 
 #define WINDOW_BYTES	  (1u << 20)
 #define SPARSE_CELL_BYTES 2048u /* from here on reading header by header is cheaper */
+#define PLACES_PER_UNIT	  (MMVIZ_UNIT_BYTES / MMVIZ_PLACE_BYTES)
+#define IDLE_WORDS	  1024u /* of idle bits, read at once: those of a MiB */
 
 struct walk {
 	const struct target *target;
@@ -27,9 +29,10 @@ struct walk {
 	uint8_t *map;	     /* of them: map[0] is of unit `first` */
 	struct mmviz_span *heads;
 	uint64_t heads_first, heads_count; /* that were read */
-	uint64_t *live;			   /* bits of all places of these units */
 	char *window;
 	uint64_t window_addr, window_bytes; /* what it holds */
+	uint64_t idle_first, idle_end;	    /* words of idle bits that these are */
+	uint64_t idle[IDLE_WORDS];
 };
 
 static uint64_t unit_addr(const struct walk *walk, uint32_t unit)
@@ -97,27 +100,6 @@ static int read_heads(struct walk *walk)
 			  walk->heads_count * sizeof(*walk->heads));
 }
 
-#define LIVE_WORDS_PER_UNIT (MMVIZ_UNIT_BYTES / MMVIZ_PLACE_BYTES / 64)
-
-static int read_live(struct walk *walk)
-{
-	size_t bytes = (size_t)(walk->end - walk->first) * LIVE_WORDS_PER_UNIT * sizeof(uint64_t);
-	uint64_t first = (uint64_t)walk->first * LIVE_WORDS_PER_UNIT * sizeof(uint64_t);
-
-	walk->live = malloc(bytes + 1);
-	if (!walk->live)
-		return -ENOMEM;
-	return read_bytes(walk, walk->head->live_addr + first, walk->live, bytes);
-}
-
-/* The header lies in one of the units walked: windows and heads see to that. */
-static bool is_live(const struct walk *walk, uint32_t place)
-{
-	uint64_t word = mmviz_live_word_index(place) - (uint64_t)walk->first * LIVE_WORDS_PER_UNIT;
-
-	return walk->live[word] & mmviz_live_bit(place);
-}
-
 static bool is_start(uint8_t code)
 {
 	return code >= MMVIZ_UNIT_SPAN || code == MMVIZ_UNIT_LARGE;
@@ -165,6 +147,16 @@ static bool is_large(const struct mmviz_span *span)
 
 /* ------------------------------------------------------------------ one block */
 
+static unsigned life_of(const struct mmviz_header *header, uint64_t addr)
+{
+	if (!mmviz_header_is_whole(header, addr))
+		return MMVIZ_LIFE_CACHED;
+	if (mmviz_header_is_live(header))
+		return MMVIZ_LIFE_LIVE;
+	return mmviz_word_life(header->word) == MMVIZ_LIFE_RETURNED ? MMVIZ_LIFE_RETURNED
+								    : MMVIZ_LIFE_CACHED;
+}
+
 /* `bytes` points at the header; its label lies before it. */
 static void visit_header(struct walk *walk, const struct mmviz_span *span, uint64_t addr,
 			 const char *bytes)
@@ -175,15 +167,11 @@ static void visit_header(struct walk *walk, const struct mmviz_span *span, uint6
 	memcpy(&header, bytes, sizeof(header));
 	block = (struct walk_block){
 		.place = place_of(walk, addr),
-		.life = mmviz_word_life(header.word),
+		.life = life_of(&header, addr),
 		.word = header.word,
 		.incarnation = header.incarnation,
 		.label = label_bytes(span) ? bytes - MMVIZ_LABEL_BYTES : NULL,
 	};
-	if (block.life == MMVIZ_LIFE_LIVE && header.check != mmviz_check_word(addr, header.word))
-		block.life = MMVIZ_LIFE_CACHED;
-	if (block.life == MMVIZ_LIFE_NEVER || !is_live(walk, block.place))
-		block.life = MMVIZ_LIFE_CACHED;
 	walk->callbacks->block(walk->callbacks->context, &block);
 }
 
@@ -192,6 +180,28 @@ static void visit_dead(struct walk *walk, uint32_t place)
 	struct walk_block block = {.place = place, .life = MMVIZ_LIFE_CACHED};
 
 	walk->callbacks->block(walk->callbacks->context, &block);
+}
+
+/*
+ * An idle cell need not be read, and is better not: its page may have been let go of, and reading
+ * would give the target page tables for it. Where the bits cannot be read nothing is idle.
+ */
+static bool is_idle(struct walk *walk, const struct mmviz_span *span, uint32_t place)
+{
+	uint64_t word = place / 64, end = (uint64_t)walk->end * PLACES_PER_UNIT / 64;
+
+	if (span->fit == MMVIZ_FIT_LARGE || !walk->head->idle_addr)
+		return false;
+	if (word < walk->idle_first || word >= walk->idle_end) {
+		if (end > word + IDLE_WORDS)
+			end = word + IDLE_WORDS;
+		walk->idle_first = word;
+		walk->idle_end = end;
+		if (read_bytes(walk, walk->head->idle_addr + word * sizeof(walk->idle[0]),
+			       walk->idle, (end - word) * sizeof(walk->idle[0])))
+			memset(walk->idle, 0, sizeof(walk->idle));
+	}
+	return walk->idle[word - walk->idle_first] >> place % 64 & 1;
 }
 
 static int visit_sparse(struct walk *walk, const struct mmviz_span *span, uint64_t addr)
@@ -204,7 +214,7 @@ static int visit_sparse(struct walk *walk, const struct mmviz_span *span, uint64
 	for (uint32_t i = 0; i < span->bump_cells; i++, addr += span->cell_bytes) {
 		uint32_t place = place_of(walk, addr);
 
-		if (!is_live(walk, place)) {
+		if (is_idle(walk, span, place)) {
 			visit_dead(walk, place);
 			continue;
 		}
@@ -381,11 +391,8 @@ int walk_units(const struct target *target, const struct mmviz_arena_head *head,
 	if (!result)
 		result = read_heads(&walk);
 	if (!result)
-		result = read_live(&walk);
-	if (!result)
 		result = visit_all(&walk);
 	free(walk.window);
-	free(walk.live);
 	free(walk.heads);
 	free(walk.map);
 	return result;

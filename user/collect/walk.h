@@ -3,7 +3,8 @@
  * walk.h - read every span head and block header of an arena of a target, while it runs.
  *
  * Starts come from the unit map, cells from the heads of spans; no chain of headers is followed.
- * Spans of small cells are read whole, in large pieces; of large cells only the headers are read.
+ * Spans of small cells are read whole, in large pieces; of large cells only the headers are read,
+ * and not those of idle cells, whose pages may be gone.
  * What the target is changing just now may look torn: it is passed on as far as it makes sense, and
  * is right only if no later event of the target names it. Knows nothing of replicas. One thread.
  */
@@ -16,9 +17,9 @@
 
 struct walk_block {
 	uint32_t place; /* of the header */
-	unsigned life;	/* LIVE only if the check word is right; otherwise RETURNED or CACHED */
+	unsigned life;	/* LIVE or RETURNED only if the check word is right; otherwise CACHED */
 	uint64_t word;	/* bits 28..63 are bytes only while LIVE */
-	uint32_t incarnation;
+	uint32_t incarnation; /* odd: freed */
 	const char
 		*label; /* MMVIZ_LABEL_BYTES of a labelled block, or NULL; valid during the call */
 };

@@ -10,7 +10,7 @@
 #include "model/rules.h"
 
 #define PREFETCH_EVENTS	 16u
-#define RETURN_AHEAD_MAX (1 << 24) /* rule 11: farther ahead is behind */
+#define RETURN_AHEAD_MAX (1u << 24) /* rule 11: farther ahead is behind; in events */
 
 void replica_break(struct replica_arena *arena, const char *trouble)
 {
@@ -112,7 +112,7 @@ static inline void note_death(struct replica_arena *arena, const struct replica_
 		.word = cell->word,
 		.born_tick = cell->born_tick,
 		.tick = tick_of_q8(now->at_q8),
-		.events = (uint32_t)heap->applied - cell->incarnation,
+		.events = (mmviz_incarnation(heap->applied) - cell->incarnation) / 2,
 		.owner_heap = span->owner_heap,
 	};
 }
@@ -145,7 +145,7 @@ static void apply_alloc(struct replica_arena *arena, struct replica_heap *heap,
 		.place = mmviz_event_place(event->what),
 		.context = mmviz_event_context(event->what),
 		.bytes = event->data & ~MMVIZ_ALLOC_LABELLED,
-		.incarnation = (uint32_t)heap->applied,
+		.incarnation = mmviz_incarnation(heap->applied),
 		.born_tick = tick_of_q8(now->at_q8),
 		.label = event->data & MMVIZ_ALLOC_LABELLED ? event + 1 : NULL,
 	};
@@ -190,9 +190,9 @@ static void apply_free(struct replica_arena *arena, struct replica_heap *heap,
 bool apply_is_ahead(const struct replica_arena *arena, uint32_t owner_heap, uint32_t incarnation)
 {
 	const struct replica_heap *owner = replica_heap_find(arena, owner_heap);
-	int32_t ahead = (int32_t)(incarnation - (owner ? (uint32_t)owner->applied : 0));
+	uint32_t next = mmviz_incarnation(owner ? owner->applied : 0);
 
-	return ahead >= 0 && ahead < RETURN_AHEAD_MAX;
+	return (incarnation - next) / 2 < RETURN_AHEAD_MAX;
 }
 
 /*

@@ -534,7 +534,7 @@ int block_table_resize(struct block_table *table, uint32_t place, uint64_t bytes
 	life = mmviz_word_life(cell->word);
 	if (life == MMVIZ_LIFE_LIVE)
 		discount_live(table, span, index);
-	else if (life != MMVIZ_LIFE_RETURNED && revive)
+	else if (life != MMVIZ_LIFE_RETURNED && revive && !(cell->incarnation & 1))
 		life = MMVIZ_LIFE_LIVE;
 	if (index >= span->used_cells)
 		use_cells(table, span, index + 1);

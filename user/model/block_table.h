@@ -37,7 +37,7 @@
 
 struct cell {
 	uint64_t word;	      /* as in the block's header; bytes are kept when it is freed */
-	uint32_t incarnation; /* as in the header */
+	uint32_t incarnation; /* as in the header; odd only if a walk found it so */
 	uint32_t born_tick;   /* event_clock.h; or BORN_BEFORE_ATTACH */
 };
 _Static_assert(sizeof(struct cell) == 16, "sixteen bytes a cell");
@@ -171,7 +171,8 @@ int block_table_free(struct block_table *table, uint32_t place, unsigned life);
 /* The same of a cell that block_table_find has found. */
 int block_table_free_cell(struct block_table *table, struct span *span, struct cell *cell,
 			  unsigned life);
-/* A returned block stays returned. -ENOENT: it was not live; with `revive` it is now. */
+/* A returned block stays returned. -ENOENT: it was not live; with `revive` it is now, unless its
+ * header said that it was freed. */
 int block_table_resize(struct block_table *table, uint32_t place, uint64_t bytes, uint32_t context,
 		       bool revive);
 

@@ -16,7 +16,8 @@
 #include "model/apply.h"
 #include "model/rules.h"
 
-#define TICKS_MAX 0xf0000000u /* then time 0 moves on, by half of them */
+#define TICKS_MAX	0xf0000000u  /* then time 0 moves on, by half of them */
+#define WALK_EVENTS_MAX (1ull << 24) /* of a heap, while the arena is walked: farther is long ago */
 
 /* ------------------------------------------------------------------ arenas */
 
@@ -495,6 +496,19 @@ void replica_walk_span(struct replica_arena *arena, uint32_t first_unit,
 }
 
 /*
+ * The number of a birth, of which the block has 31 bits: the last that can be. Negative, or before
+ * the attach: long ago.
+ */
+static int64_t birth_number(const struct replica_heap *owner, uint32_t incarnation)
+{
+	uint64_t last =
+		owner->expected > owner->returns_from ? owner->expected : owner->returns_from;
+
+	last += WALK_EVENTS_MAX;
+	return (int64_t)(last - (mmviz_incarnation(last) - incarnation) / 2);
+}
+
+/*
  * Of blocks that a later baseline finds, those with incarnations since the attach are young: born
  * while events were lost or not followed. When their heap had come so far is known from its numbers.
  */
@@ -504,14 +518,14 @@ static uint32_t birth_of(const struct replica_arena *arena, const struct walked_
 		block_table_span_at(&arena->table, block->place / PLACES_PER_UNIT);
 	const struct replica_heap *owner = span ? replica_heap_find(arena, span->owner_heap) : NULL;
 	uint64_t born_ns;
+	int64_t number;
 
 	if (!owner)
 		return arena->baselines == 1 ? BORN_BEFORE_ATTACH : arena->walk_tick;
-	if ((int32_t)(block->incarnation - (uint32_t)owner->attach_seq) < 0)
+	number = birth_number(owner, block->incarnation);
+	if (number < (int64_t)owner->attach_seq)
 		return BORN_BEFORE_ATTACH;
-	/* the number of that birth: the low bits are the block's */
-	born_ns = seq_times_find(&owner->times, owner->attach_seq + (block->incarnation -
-								     (uint32_t)owner->attach_seq));
+	born_ns = seq_times_find(&owner->times, (uint64_t)number);
 	if (born_ns == 0)
 		return arena->walk_tick;
 	return born_ns > arena->zero_ns ? tick_of_ns(born_ns - arena->zero_ns) : 0;

@@ -10,7 +10,7 @@
  * An arena, seen by a walker (every unit is 4096 bytes):
  *
  *                             base                                             base + capacity
- *   | map | heads | live bits | META | META: heap | SPAN ............ | FREE | LARGE .......... |
+ *   | map | heads | idle bits | META | META: heap | SPAN ............ | FREE | LARGE .......... |
  *                               arena               cell | cell | ...          head 64 | header | payload
  *                                                        bump ^ never used
  *
@@ -18,9 +18,10 @@
  *   head tells shape, class and how many cells were ever used. A large block's head lies in its
  *   first 64 bytes; the heads of spans lie side by side in the arena's table of heads (not in the
  *   spans: at power-of-two distances they would all fall into the same few cache sets). No chain
- *   of block headers is ever followed: starts come from the map, cells from the head, and which
- *   cells are in use from the live bits. The three tables lie where the arena's head says; an arena
- *   in its owner's memory has them inside, as META.
+ *   of block headers is ever followed: starts come from the map, cells from the head, and whether a
+ *   cell is in use from its header. Those of idle cells need not be read, and their pages may be
+ *   gone: idle bit p is set while the header at place p is one. The three tables lie where the
+ *   arena's head says; an arena in its owner's memory has them inside, as META.
  *
  * A block is header + payload. The header lies in the 16 bytes before the payload:
  *
@@ -29,7 +30,7 @@
  *   aligned    | unused 48 | header 16 | payload, on a 64-byte line ...
  *
  * Memory order. For operation n of a heap a reader may rely on:
- *   headers, live bits, map, span heads  ->  the semaphores are read  ->  event  ->  log.next  ->  log.seq
+ *   headers, map, span heads  ->  the semaphores are read  ->  event  ->  log.next  ->  log.seq
  * in this order. `seq` counts events, logged or not. A walk begun after `seq` was read is
  * right for every place that no later event names.
  *
@@ -49,7 +50,7 @@
 #endif
 
 /* Raised by a person whenever a layout or a meaning in this file changes. */
-#define MMVIZ_ABI_VERSION 3u
+#define MMVIZ_ABI_VERSION 4u
 
 #define MMVIZ_REGISTRY_MAGIC 0x315a49564d4d564dULL /* "MVMMVIZ1" in memory */
 #define MMVIZ_ARENA_MAGIC    0x4152454eu	   /* "NERA" in memory */
@@ -76,35 +77,30 @@
 /* ------------------------------------------------------------------ block header */
 
 /*
- * word         bits  0..1   life: LIVE, or RETURNED while the owner has not collected it
+ * word         bits  0..1   enum mmviz_life
  *              bit   2      1: a large block
  *              bits  3..4   0
  *              bits  5..27  context id
  *              bits 28..63  requested bytes
  * check        mmviz_check_word(header address, word with life LIVE)
- * incarnation  low 32 bits of the number of the block's ALLOC event, in the log of the heap where
- *              it was born; of a freed or returned block: the place of the next one in its list
+ * incarnation  even: mmviz_incarnation of the number of the block's ALLOC event, in the log of the
+ *              heap where it was born. Odd: the block was freed, by the call whose return address
+ *              has these other 31 bits as its lowest.
  *
- * Whether a block is in use says the arena's table of live bits, not its header: bit p of the table
- * is set while the block whose header lies at place p is live (or returned, and not collected yet).
- * So a free need not wait for the header's cache line: it clears the bit, and the header is
- * examined at the next free, when the line has come. A freed block's header goes on telling what it
- * was.
+ * A free writes `incarnation` and reads nothing: it does not wait for the header's cache line, and
+ * what the line says of the block stays. mmviz_header_is_live says whether a block is in use.
  */
 struct mmviz_header {
-	uint64_t word;	/*  0 */
-	uint32_t check; /*  8 */
-	union {		/* 12 */
-		uint32_t incarnation;
-		uint32_t link;
-	};
+	uint64_t word;	      /*  0 */
+	uint32_t check;	      /*  8 */
+	uint32_t incarnation; /* 12 */
 };
 MMVIZ_STATIC_ASSERT(sizeof(struct mmviz_header) == MMVIZ_HEADER_BYTES, "header is 16 bytes");
 
 enum mmviz_life {
 	MMVIZ_LIFE_NEVER = 0,	 /* memory that never was a block */
-	MMVIZ_LIFE_LIVE = 1,	 /* the program holds it */
-	MMVIZ_LIFE_CACHED = 2,	 /* freed: the live bit is clear; no header says so */
+	MMVIZ_LIFE_LIVE = 1,	 /* the program holds it, if its incarnation is even */
+	MMVIZ_LIFE_CACHED = 2,	 /* freed, and its span's again */
 	MMVIZ_LIFE_RETURNED = 3, /* freed by another thread; its owner has not collected it yet */
 };
 
@@ -145,11 +141,23 @@ static inline uint32_t mmviz_check_word(uint64_t header_addr, uint64_t word)
 /* Whether a header's check word fits what the header says. */
 static inline int mmviz_header_is_whole(const struct mmviz_header *header, uint64_t header_addr)
 {
-	unsigned life = mmviz_word_life(header->word);
-
-	return (life == MMVIZ_LIFE_LIVE || life == MMVIZ_LIFE_RETURNED) &&
+	return mmviz_word_life(header->word) != MMVIZ_LIFE_NEVER &&
 	       header->check ==
 		       mmviz_check_word(header_addr, (header->word & ~3ULL) | MMVIZ_LIFE_LIVE);
+}
+
+static inline uint32_t mmviz_incarnation(uint64_t alloc_number)
+{
+	return (uint32_t)alloc_number << 1;
+}
+static inline uint32_t mmviz_freed_by(uint64_t return_addr)
+{
+	return (uint32_t)return_addr << 1 | 1;
+}
+/* Whether a block is in use, if its header is whole. */
+static inline int mmviz_header_is_live(const struct mmviz_header *header)
+{
+	return mmviz_word_life(header->word) == MMVIZ_LIFE_LIVE && !(header->incarnation & 1);
 }
 
 /* ------------------------------------------------------------------ size classes */
@@ -218,9 +226,7 @@ struct mmviz_span {
 	uint32_t next_unit, prev_unit; /* 36 the owner's list of spans with room */
 	uint32_t freed_tick;	       /* 44 the owner's: when a large block came into its bin */
 	uint64_t start_addr;	       /* 48 of the span */
-	/* 56 the owner's: its heap's id, or 0 if a free must look closer; << 36: which of its
-	   heap's magazines serves the span */
-	uint64_t owner_and_magazine;
+	uint64_t reserved;
 };
 MMVIZ_STATIC_ASSERT(sizeof(struct mmviz_span) == MMVIZ_SPAN_HEAD_BYTES, "span head is 64 bytes");
 
@@ -340,7 +346,7 @@ struct mmviz_arena_head {
 	uint16_t reserved0;	     /*  70 */
 	uint64_t created_ns;	     /*  72 CLOCK_MONOTONIC */
 	uint64_t heads_addr;	     /* 80 struct mmviz_span[mmviz_heads_count()] */
-	uint64_t live_addr;	     /* 88 bits: see mmviz_live_word_index */
+	uint64_t idle_addr;	     /* 88 a bit for each place, in words of 64 */
 	uint64_t reserved1[4];	     /* 96 */
 	char name[MMVIZ_NAME_BYTES]; /* 128 NUL-terminated */
 };
@@ -354,16 +360,6 @@ static inline uint64_t mmviz_head_index(const struct mmviz_arena_head *arena, ui
 static inline uint64_t mmviz_heads_count(const struct mmviz_arena_head *arena)
 {
 	return mmviz_head_index(arena, arena->base_addr + arena->capacity_bytes - 1) + 1;
-}
-
-/* The live bits are words of 64: bit (place % 64) of word (place / 64). */
-static inline uint64_t mmviz_live_word_index(uint32_t place)
-{
-	return place >> 6;
-}
-static inline uint64_t mmviz_live_bit(uint32_t place)
-{
-	return 1ULL << (place & 63);
 }
 
 /* What a context id means. Entry 0 is "untagged". */
@@ -484,6 +480,7 @@ enum mmviz_arena_flag {
 	MMVIZ_ARENA_HUGE_PAGES = 2,  /* ask for transparent huge pages */
 	MMVIZ_ARENA_GUARD_BYTES = 4, /* 16 bytes behind each payload, checked at free */
 	MMVIZ_ARENA_OWN_MEMORY = 8,  /* the caller's memory: never mapped or unmapped */
+	MMVIZ_ARENA_CHECKED_FREES = 16, /* a free reads its block's header in large heaps too */
 };
 
 #endif /* MMVIZ_ABI_H */

@@ -34,9 +34,10 @@ typedef uint32_t mmviz_tag;
 /* ------------------------------------------------------------------ arenas */
 
 /* Values of mmviz_arena_options.flags; the same as enum mmviz_arena_flag in abi.h. */
-#define MMVIZ_SINGLE_THREADED 1u /* one thread at a time, by promise of the caller */
-#define MMVIZ_HUGE_PAGES      2u /* ask the kernel for transparent huge pages */
-#define MMVIZ_GUARD_BYTES     4u /* 16 bytes behind each payload, checked when it is freed */
+#define MMVIZ_SINGLE_THREADED 1u  /* one thread at a time, by promise of the caller */
+#define MMVIZ_HUGE_PAGES      2u  /* ask the kernel for transparent huge pages */
+#define MMVIZ_GUARD_BYTES     4u  /* 16 bytes behind each payload, checked when it is freed */
+#define MMVIZ_CHECKED_FREES   16u /* each free looks at its block's header, however many there are */
 
 struct mmviz_arena_options {
 	size_t options_bytes;  /* sizeof(struct mmviz_arena_options): lets the struct grow */
