@@ -5,7 +5,8 @@
  *	probe batch               a full log, copied whole              -> RING_BATCH
  *	probes alloc, free        a chosen block; its end               -> RING_EVENT
  *	probes sample(_free)      one sampled block; registers, stack   -> RING_SAMPLE(_FREE)
- *	probe arena               reset, destroyed                      -> RING_ARENA_EMPTY
+ *	probe arena               reset, destroyed                      -> RING_ARENA_EMPTY; or, with
+ *	                                                                   alloc and free, nothing
  *	probe stack               a new call stack                      -> nothing
  *	the target exits, execs   what is left in its logs              -> RING_TAIL..., RING_END
  *
@@ -108,13 +109,13 @@ int BPF_KPROBE(on_batch, const void *log, __u64 bytes)
 /* ------------------------------------------------------------------ events mode */
 
 /*
- * A chosen allocation, until its end. Some ends are not heard of (an arena is reset): who lies at
- * the address then is another one, and its incarnation tells. When there is no room, those that
- * were chosen longest ago are forgotten.
+ * A chosen allocation, until its end. `free` fires before the cell can be used again, so every end
+ * is heard of but those by the reset or the end of an arena: who lies at the address then is another
+ * block. When there is no room, those that were chosen longest ago are forgotten.
  */
 struct chosen_block {
 	__u64 birth_ns, bytes, chance;
-	__u32 arena_id, context, thread_id, incarnation;
+	__u32 arena_id, context, thread_id, reserved;
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -122,6 +123,14 @@ struct {
 	__type(key, __u64); /* address */
 	__type(value, struct chosen_block);
 } chosen_blocks SEC(".maps");
+
+/* By arena: when it was reset last. Numbers of arenas are not used again. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, __u64);
+} resets SEC(".maps");
 
 /* Programs that sleep can be preempted, and another one run on this CPU: hence atomic. */
 static __always_inline struct ring_counters *counters_here(void)
@@ -157,15 +166,12 @@ static __always_inline __u64 chance_of(const volatile struct ring_settings *now,
 	return RING_CERTAIN - spared;
 }
 
-/* The block's header lies before it, its incarnation last. */
-static __always_inline __u32 incarnation_of(__u64 addr)
+/* Whether an arena still holds what was chosen in it: the block whose end is told now is the one. */
+static __always_inline bool is_still_there(const struct chosen_block *block, __u32 arena_id)
 {
-	__u32 incarnation = 0;
+	const __u64 *reset_ns = bpf_map_lookup_elem(&resets, &arena_id);
 
-	if (bpf_copy_from_user(&incarnation, sizeof(incarnation),
-			       (const void *)(addr - sizeof(incarnation))))
-		__sync_fetch_and_add(&copy_failures, 1);
-	return incarnation;
+	return block->arena_id == arena_id && (!reset_ns || *reset_ns < block->birth_ns);
 }
 
 static __always_inline void event_fill(struct ring_event *record, struct pt_regs *ctx, __u32 kind,
@@ -256,7 +262,6 @@ int on_alloc(struct pt_regs *ctx)
 		return 0;
 	if (!put_event(ctx, &block, slot, false))
 		return 0;
-	block.incarnation = incarnation_of(addr);
 	block.birth_ns = bpf_ktime_get_ns();
 	if (bpf_map_update_elem(&chosen_blocks, &addr, &block, BPF_ANY) == 0)
 		count(&counters_here()->remembered, 1);
@@ -279,9 +284,21 @@ int on_free(struct pt_regs *ctx)
 	block = *found;
 	bpf_map_delete_elem(&chosen_blocks, &addr);
 	count(&counters_here()->ended, 1);
-	if (block.arena_id == (__u32)PT_REGS_PARM1(ctx) &&
-	    block.incarnation == incarnation_of(addr) && does_pass(now, &block))
+	if (is_still_there(&block, (__u32)PT_REGS_PARM1(ctx)) && does_pass(now, &block))
 		put_event(ctx, &block, slot, true);
+	return 0;
+}
+
+/* The other program of the probe `arena`. It fires when the reset is done; allocations come after it.
+ */
+SEC("uprobe")
+int on_reset(struct pt_regs *ctx)
+{
+	__u32 arena_id = (__u32)PT_REGS_PARM1(ctx);
+	__u64 now_ns = bpf_ktime_get_ns();
+
+	if (PT_REGS_PARM2(ctx) == MMVIZ_ARENA_RESET)
+		bpf_map_update_elem(&resets, &arena_id, &now_ns, BPF_ANY);
 	return 0;
 }
 
