@@ -9,7 +9,7 @@
 #include "poison.h"
 #include "purge.h"
 
-#define CACHE_UNITS ((16u << 20) >> MMVIZ_UNIT_SHIFT) /* what the bins may hold in any case */
+#define CACHE_UNITS ((1u << 20) >> MMVIZ_UNIT_SHIFT) /* what the bins may hold in any case */
 #define ROUNDED_UNITS_MIN                                                                          \
 	((4u << 20) >> MMVIZ_UNIT_SHIFT) /* smaller arenas have no room to round up */
 
