@@ -7,6 +7,8 @@
 #ifndef MMVIZ_LIB_FAST_H
 #define MMVIZ_LIB_FAST_H
 
+#include <string.h>
+
 #include "alloc.h"
 #include "arena.h"
 #include "free.h"
@@ -81,19 +83,67 @@ rare:
 	general(arena, header + 1, site); /* what it was called with, and no register more */
 }
 
-/* Usable bytes of a block that lies in a cell of this heap; 0: it does not. Nothing of the block is
- * read. */
-hot_inline size_t fast_usable_bytes(const struct heap *heap, const void *block)
+/* Which of the heap's magazines serves the cell that this block lies in; HEAP_MAGAZINES: none does.
+ * Nothing of the block is read. */
+hot_inline unsigned fast_magazine_of(const struct heap *heap, const void *block)
 {
 	const struct magazine *magazine;
 
 	if (unlikely(heap_offset(heap, block) >= heap->places))
-		return 0;
+		return HEAP_MAGAZINES;
 	magazine = heap_owner_of(heap, (const char *)block - MMVIZ_HEADER_BYTES);
 	if (unlikely(!heap_is_owner(heap, magazine)))
-		return 0;
-	return mmviz_class_payload_bytes(
-		span_magazine_class((unsigned)(magazine - heap->magazines)));
+		return HEAP_MAGAZINES;
+	return (unsigned)(magazine - heap->magazines);
+}
+
+/* The usable bytes of such a block; 0: it is none. */
+hot_inline size_t fast_usable_bytes(const struct heap *heap, const void *block)
+{
+	unsigned number = fast_magazine_of(heap, block);
+
+	return likely(number < HEAP_MAGAZINES)
+		       ? mmviz_class_payload_bytes(span_magazine_class(number))
+		       : 0;
+}
+
+/* A cell is kept if the new size fits and uses at least half of it. */
+hot_inline bool fast_cell_suits(size_t usable_bytes, size_t bytes)
+{
+	return bytes <= usable_bytes && bytes * 2 + 64 > usable_bytes;
+}
+
+typedef void *realloc_general_function(struct mmviz_arena *arena, void *block, size_t bytes,
+				       const void *site);
+
+/*
+ * A small block of the heap's own stays in its cell, or moves to another; the contract is that of
+ * mmviz_realloc without a tag. `general` gets what is rarer, `alloc` and `release` what is so of the
+ * two halves of a move.
+ */
+hot_inline void *fast_realloc_or(realloc_general_function *general, alloc_general_function *alloc,
+				 free_general_function *release, struct mmviz_arena *arena,
+				 struct heap *heap, void *block, size_t bytes, const void *site)
+{
+	struct mmviz_header *header = (struct mmviz_header *)((uint64_t)block - MMVIZ_HEADER_BYTES);
+	unsigned number = fast_magazine_of(heap, block);
+	size_t usable;
+	void *moved;
+
+	if (unlikely(number >= SPAN_TABLE_CLASSES || bytes - 1 >= heap->cell_max_bytes ||
+		     !heap_is_own_live(header)))
+		return general(arena, block, bytes, site);
+	usable = mmviz_class_payload_bytes(number);
+	if (fast_cell_suits(usable, bytes)) {
+		block_resized(heap, header, bytes, mmviz_word_context(header->word));
+		return block;
+	}
+	moved = fast_alloc_or(alloc, arena, heap, bytes, mmviz_word_context(header->word), site);
+	if (unlikely(!moved))
+		return NULL;
+	memcpy(moved, block, usable < bytes ? usable : bytes); /* the program may use all of it */
+	fast_free_or(release, arena, heap, block, site);
+	return moved;
 }
 
 hot_inline void *fast_alloc(struct mmviz_arena *arena, size_t bytes, uint32_t context,

@@ -62,9 +62,19 @@ void *mmviz_alloc_labeled(struct mmviz_arena *arena, size_t bytes, const char *l
 	return block_alloc_labelled(arena, bytes, label, __builtin_return_address(0));
 }
 
+static void *realloc_untagged(struct mmviz_arena *arena, void *block, size_t bytes,
+			      const void *site)
+{
+	return block_realloc(arena, block, bytes, 0, site);
+}
+
 void *mmviz_realloc(struct mmviz_arena *arena, void *block, size_t bytes, mmviz_tag tag)
 {
-	return block_realloc(arena, block, bytes, tag, __builtin_return_address(0));
+	if (tag)
+		return block_realloc(arena, block, bytes, tag, __builtin_return_address(0));
+	return fast_realloc_or(realloc_untagged, alloc_general, free_general, arena,
+			       thread_heaps[arena->slot], block, bytes,
+			       __builtin_return_address(0));
 }
 
 void mmviz_free(struct mmviz_arena *arena, void *block)

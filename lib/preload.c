@@ -196,9 +196,9 @@ static noinline void *move(struct mmviz_arena *arena, void *block, size_t bytes,
 	return moved;
 }
 
-static noinline void *resize(void *block, size_t bytes, const void *site)
+static noinline void *general_realloc(struct mmviz_arena *arena, void *block, size_t bytes,
+				      const void *site)
 {
-	struct mmviz_arena *arena;
 	int saved = errno;
 	void *moved;
 
@@ -222,6 +222,12 @@ static noinline void *resize(void *block, size_t bytes, const void *site)
 		return moved;
 	}
 	return errno == ENOMEM ? move(arena, block, bytes, site) : NULL;
+}
+
+hot_inline void *resize(void *block, size_t bytes, const void *site)
+{
+	return fast_realloc_or(general_realloc, general_alloc, general_free, NULL, thread_current,
+			       block, bytes, site);
 }
 
 EXPORT void *realloc(void *block, size_t bytes)

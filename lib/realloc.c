@@ -7,6 +7,7 @@
 #include "arena.h"
 #include "block.h"
 #include "error.h"
+#include "fast.h"
 #include "free.h"
 #include "guard.h"
 #include "large.h"
@@ -14,58 +15,31 @@
 #include "stack.h"
 #include "tell.h"
 
-/* A cell is kept if the new size fits and uses at least half of it. */
-static bool cell_suits(const struct mmviz_span *span, size_t room_bytes)
-{
-	size_t payload = mmviz_class_payload_bytes(span->size_class);
-
-	return room_bytes <= payload && room_bytes * 2 + 64 > payload;
-}
-
 /* 0: done. Only the owner may change a cell; a large block is changed under the lock. */
 static int resize_in_place(struct mmviz_arena *arena, struct heap *heap,
 			   struct mmviz_header *header, size_t bytes, uint32_t context)
 {
 	size_t guard = guard_is_asked(arena) ? GUARD_BYTES : 0;
 	uint64_t word = header->word;
-	listeners_free listeners;
 	const struct mmviz_span *head;
+	int error;
 
-	if (mmviz_word_is_large(word))
-		return bytes + guard > arena->cell_max_bytes
-			       ? large_resize(arena, heap, header, bytes, context, guard)
-			       : -ENOMEM;
+	if (mmviz_word_is_large(word)) {
+		if (bytes + guard <= arena->cell_max_bytes)
+			return -ENOMEM;
+		error = large_resize(arena, heap, header, bytes, context, guard);
+		if (!error)
+			tell_resized_for_events(heap, header, word,
+						span_of_large(header + 1)->shape ==
+							MMVIZ_SHAPE_LABELLED);
+		return error;
+	}
 	head = heap_head(heap, header + 1);
-	if (head->owner_heap != heap->head.id || !cell_suits(head, bytes + guard))
+	if (head->owner_heap != heap->head.id ||
+	    !fast_cell_suits(mmviz_class_payload_bytes(head->size_class), bytes + guard))
 		return -ENOMEM;
-	word = mmviz_word_make(bytes, context, 0, MMVIZ_LIFE_LIVE);
-	header->word = word;
-	STEP();
-	header->check = mmviz_check_word((uint64_t)header, word);
-	listeners = listeners_of_free();
-	if (LISTENS_BATCH_FREE(listeners))
-		log_one(heap,
-			mmviz_event_what(MMVIZ_EVENT_RESIZE, context, heap_place(heap, header)),
-			bytes);
-	else
-		log_count(heap, 1);
+	block_resized(heap, header, bytes, context);
 	return 0;
-}
-
-/* For those who follow single events, a block that changes in place ends and is born again. */
-static void tell_resized(struct mmviz_arena *arena, struct mmviz_header *header, uint64_t old_word,
-			 bool is_labelled)
-{
-	uint32_t context = mmviz_word_context(header->word);
-
-	if (registry_here.semaphores.free)
-		mmviz_probe_free(arena->head.id, (uint64_t)(header + 1), mmviz_word_bytes(old_word),
-				 mmviz_word_context(old_word),
-				 tell_text(header, mmviz_word_context(old_word), is_labelled));
-	if (registry_here.semaphores.alloc)
-		mmviz_probe_alloc(arena->head.id, (uint64_t)(header + 1),
-				  mmviz_word_bytes(header->word), context,
-				  tell_text(header, context, is_labelled));
 }
 
 static void *realloc_moved(struct mmviz_arena *arena, void *block, struct wish *wish)
@@ -123,8 +97,6 @@ void *block_realloc(struct mmviz_arena *arena, void *block, size_t bytes, mmviz_
 		guard_write(block, bytes);
 	poison_resized(block, mmviz_word_bytes(word), bytes,
 		       span_usable_bytes(arena_head_of(arena, block)));
-	tell_resized(arena, header, word,
-		     arena_head_of(arena, block)->shape == MMVIZ_SHAPE_LABELLED);
 	return block;
 }
 

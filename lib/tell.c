@@ -98,3 +98,34 @@ void tell_free(struct heap *heap, struct mmviz_header *header, bool is_labelled,
 	if (LISTENS_FREE(listeners) || is_sampled)
 		tell_end(heap, header, is_labelled, listeners, is_sampled);
 }
+
+void tell_resized_for_events(const struct heap *heap, struct mmviz_header *header, uint64_t old,
+			     bool is_labelled)
+{
+	uint32_t context = mmviz_word_context(header->word);
+
+	if (registry_here.semaphores.free)
+		mmviz_probe_free(heap->log.arena_id, (uint64_t)(header + 1), mmviz_word_bytes(old),
+				 mmviz_word_context(old),
+				 tell_text(header, mmviz_word_context(old), is_labelled));
+	if (registry_here.semaphores.alloc)
+		mmviz_probe_alloc(heap->log.arena_id, (uint64_t)(header + 1),
+				  mmviz_word_bytes(header->word), context,
+				  tell_text(header, context, is_labelled));
+}
+
+void tell_resized(struct heap *heap, struct mmviz_header *header, uint64_t old,
+		  listeners_free listeners)
+{
+	uint64_t word = header->word;
+
+	if (LISTENS_BATCH_FREE(listeners))
+		log_one(heap,
+			mmviz_event_what(MMVIZ_EVENT_RESIZE, mmviz_word_context(word),
+					 heap_place(heap, header)),
+			mmviz_word_bytes(word));
+	else
+		log_count(heap, 1);
+	tell_resized_for_events(heap, header, old,
+				heap_head(heap, header)->shape == MMVIZ_SHAPE_LABELLED);
+}

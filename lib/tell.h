@@ -32,6 +32,14 @@ void tell_freed(const struct heap *heap, struct mmviz_header *header, bool is_la
 void tell_free(struct heap *heap, struct mmviz_header *header, bool is_labelled,
 	       listeners_free listeners);
 
+/* For those who follow single events, a block that changes in place ends and is born again. `old`: its
+ * word before. */
+void tell_resized_for_events(const struct heap *heap, struct mmviz_header *header, uint64_t old,
+			     bool is_labelled);
+/* Somebody may listen to a block in a cell that has changed its size: log it and tell it. */
+void tell_resized(struct heap *heap, struct mmviz_header *header, uint64_t old,
+		  listeners_free listeners);
+
 /* Only a sampler listens, and no sample point falls into these bytes: nothing is to be told. */
 static inline bool tell_is_unsampled(struct heap *heap, uint64_t bytes, listeners_alloc listeners)
 {
@@ -88,6 +96,24 @@ static inline void *block_born(struct heap *heap, struct mmviz_header *header, u
 		return tell_alloc(heap, header, is_labelled, listeners, site);
 	log_count_from(heap, seq, is_labelled ? 3 : 1);
 	return header + 1;
+}
+
+/* An own block, in a cell, changes its size and its context where it is. */
+hot_inline void block_resized(struct heap *heap, struct mmviz_header *header, uint64_t bytes,
+			      uint32_t context)
+{
+	uint64_t old = header->word, word = mmviz_word_make(bytes, context, 0, MMVIZ_LIFE_LIVE);
+	listeners_free listeners;
+
+	header->word = word;
+	STEP();
+	header->check = mmviz_check_word((uint64_t)header, word);
+	listeners = listeners_of_free();
+	if (unlikely(listeners != 0 || registry_here.semaphores.alloc)) {
+		tell_resized(heap, header, old, listeners);
+		return;
+	}
+	log_count(heap, 1);
 }
 
 #endif
