@@ -142,8 +142,12 @@ enum mmviz_error_kind error_of_block(const struct mmviz_arena *arena, const void
 {
 	const struct mmviz_header *header = (const struct mmviz_header *)block - 1;
 
-	if (!is_readable_block(arena, block) || !arena_is_block_start(arena, block))
+	if (!is_readable_block(arena, block))
 		return MMVIZ_ERROR_FOREIGN_POINTER;
+	if (!arena_is_block_start(arena, block)) /* free units remember what they were */
+		return span_header_is_whole(header) && span_is_marked_freed(header)
+			       ? MMVIZ_ERROR_DOUBLE_FREE
+			       : MMVIZ_ERROR_FOREIGN_POINTER;
 	return mmviz_header_is_whole(header, (uint64_t)header) || span_header_is_gone(header)
 		       ? MMVIZ_ERROR_DOUBLE_FREE
 		       : MMVIZ_ERROR_CORRUPT_HEADER;
