@@ -151,6 +151,25 @@ void *alloc_general(struct mmviz_arena *arena, size_t bytes, uint32_t context, c
 	return block;
 }
 
+/* A cell of an aligned span, if one was freed just now; NULL: as every other block. */
+static void *born_aligned(struct mmviz_arena *arena, size_t bytes, uint32_t context,
+			  const void *site)
+{
+	struct heap *heap = thread_heaps[arena->slot];
+	struct mmviz_header *header;
+
+	if (bytes - 1 >= heap->cell_max_bytes)
+		return NULL;
+	header = heap_take(heap, span_magazine_of(class_for(bytes, MMVIZ_SHAPE_ALIGNED),
+						  MMVIZ_SHAPE_ALIGNED));
+	if (!header)
+		return NULL;
+	if (!context)
+		context = heap_site(heap, site);
+	return block_born(heap, header, mmviz_word_make(bytes, context, 0, MMVIZ_LIFE_LIVE), false,
+			  site);
+}
+
 void *block_alloc_aligned(struct mmviz_arena *arena, size_t alignment, size_t bytes, mmviz_tag tag,
 			  const void *site)
 {
@@ -161,11 +180,15 @@ void *block_alloc_aligned(struct mmviz_arena *arena, size_t alignment, size_t by
 		.context = tag & CONTEXT_MASK,
 		.site = site,
 	};
+	void *block;
 
 	if (!alignment || (alignment & (alignment - 1))) {
 		errno = EINVAL;
 		return NULL;
 	}
+	if (wish.shape == MMVIZ_SHAPE_ALIGNED && alignment <= 64 &&
+	    (block = born_aligned(arena, bytes, wish.context, site)))
+		return block;
 	if (alignment > arena->head.capacity_bytes)
 		return alloc_failed(arena);
 	return alloc_wish(arena, &wish);

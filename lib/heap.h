@@ -106,8 +106,7 @@ void heap_flush(struct heap *heap);
 void heap_push_slow(struct heap *heap, struct magazine *magazine, uint32_t place);
 /* The cells in a magazine, lowest first, and how many. */
 const uint32_t *heap_magazine(const struct heap *heap, unsigned number, uint32_t *cells);
-/* Hand a block over to its owner. */
-/* `site`: that freed it. */
+/* Hand a block, freed by the call at `site`, over to its owner. */
 void heap_return(struct heap *owner, struct mmviz_header *header, const void *site);
 /* The context of an untagged call: looked up, or interned. */
 uint32_t heap_site(struct heap *heap, const void *return_address);
