@@ -13,7 +13,7 @@
 #include "poison.h"
 #include "purge.h"
 
-#define GIVE_CELLS     32u
+#define GIVE_CELLS     64u
 #define FRESH_BYTES    (16u << 10) /* of new cells made ready at once */
 #define CACHED_BYTES   (1u << 20)  /* of spans, which lie in a core's own cache */
 #define EXAMINED_BYTES (8u << 20)  /* of spans, whose headers are read at a free */
@@ -172,15 +172,12 @@ static void give_span(struct heap *heap, struct mmviz_span *span)
 	arena_span_give(heap->arena, heap, span);
 }
 
-/*
- * A cell leaves the magazine for its span, which may then be listed, or empty and given back. The
- * keeper may be borrowing bits of the same word (purge.c), so they change atomically.
+/* A cell that has just become idle is its span's, which may then be listed, or empty and given back.
  */
 static void give_to_span(struct heap *heap, uint32_t place)
 {
 	struct mmviz_span *span = heap_span(heap, heap_header(heap, place));
 
-	__atomic_fetch_or(&heap->idle[span_bit_word(place)], span_bit(place), __ATOMIC_RELEASE);
 	purge_note_idle(heap->arena, place, span->cell_bytes);
 	if (place < span->idle_place)
 		span->idle_place = place;
@@ -296,12 +293,12 @@ const uint32_t *heap_magazine(const struct heap *heap, unsigned number, uint32_t
 }
 
 /*
- * So many at a time, in two passes, the first of which has their headers, whose lines may be far
- * away, come all at once: an atomic instruction waits for every store before it.
+ * Cells leave a magazine for their spans: so many at a time, that their headers, whose lines may be
+ * far away, come all at once.
  */
 static void give_cells(struct heap *heap, const uint32_t *places, uint32_t count)
 {
-	uint32_t free_cells[GIVE_CELLS], free_count = 0;
+	uint32_t given[GIVE_CELLS], given_count = 0;
 
 	for (uint32_t i = 0; i < count; i++) {
 		struct mmviz_header *header = heap_header(heap, places[i]);
@@ -311,10 +308,14 @@ static void give_cells(struct heap *heap, const uint32_t *places, uint32_t count
 		if (!is_free(heap, header))
 			continue;
 		span_header_flip_idle(header);
-		free_cells[free_count++] = places[i];
+		given[given_count++] = places[i];
 	}
-	for (uint32_t i = 0; i < free_count; i++)
-		give_to_span(heap, free_cells[i]);
+	heap_lock(heap);
+	for (uint32_t i = 0; i < given_count; i++)
+		heap_set_idle(heap, given[i]);
+	heap_unlock(heap);
+	for (uint32_t i = 0; i < given_count; i++)
+		give_to_span(heap, given[i]);
 }
 
 /* Keep the `keep` cells that were freed last and give the others back to their spans. */
@@ -464,17 +465,14 @@ static void take_cell(struct heap *heap, struct magazine *magazine, uint32_t pla
 static uint32_t take_idle(struct heap *heap, unsigned number, uint32_t word, uint32_t most)
 {
 	struct magazine *magazine = &heap->magazines[number];
-	uint64_t there = __atomic_load_n(&heap->idle[word], __ATOMIC_RELAXED), left = there, got;
+	uint64_t left = heap->idle[word];
 	uint32_t cells = 0;
 
-	if (!there)
+	if (!left)
 		return 0;
-	for (uint32_t i = 0; i < most && left; i++)
-		left &= left - 1;
-	/* Acquire: pairs with the keeper's release when it returns bits; its pages are gone. */
-	got = __atomic_fetch_and(&heap->idle[word], ~(there & ~left), __ATOMIC_ACQUIRE);
-	for (got &= there & ~left; got; got &= got - 1, cells++)
-		take_cell(heap, magazine, word * 64 + (uint32_t)__builtin_ctzl(got));
+	for (; left && cells < most; left &= left - 1, cells++)
+		take_cell(heap, magazine, word * 64 + (uint32_t)__builtin_ctzl(left));
+	__atomic_store_n(&heap->idle[word], left, __ATOMIC_RELAXED);
 	return cells;
 }
 
@@ -511,10 +509,13 @@ static uint32_t refill_by_word(struct heap *heap, struct mmviz_span *span, unsig
 static bool refill_from_idle(struct heap *heap, struct mmviz_span *span, unsigned number,
 			     uint32_t most)
 {
-	uint32_t taken = span->cell_bytes > 64 * MMVIZ_PLACE_BYTES
-				 ? refill_by_cell(heap, span, number, most)
-				 : refill_by_word(heap, span, number, most);
+	uint32_t taken;
 
+	heap_lock(heap);
+	taken = span->cell_bytes > 64 * MMVIZ_PLACE_BYTES
+			? refill_by_cell(heap, span, number, most)
+			: refill_by_word(heap, span, number, most);
+	heap_unlock(heap);
 	span->used_cells += taken;
 	heap->idle_bytes -= (uint64_t)taken * span->cell_bytes;
 	if (taken < most && span->used_cells < span->bump_cells)

@@ -71,8 +71,8 @@ struct heap {
 	/* The keeper's, by the arena's lock: for how many ticks the heap has had no event. */
 	uint64_t quiet_seq;
 	uint32_t quiet_ticks;
-	/* Held while cells never used are taken, and by the keeper while it lets go pages of such,
-	   or of free big cells. */
+	/* Held while idle bits change and cells never used are taken, and by the keeper while it
+	   borrows bits or lets go pages of such cells or of free big ones. */
 	uint32_t lock;
 	/* ------------------------------------------------ anybody */
 	alignas(64) uint64_t returned; /* place of the newest returned block; each links the next
@@ -231,6 +231,25 @@ static inline void heap_lock(struct heap *heap)
 static inline void heap_unlock(struct heap *heap)
 {
 	__atomic_store_n(&heap->lock, 0, __ATOMIC_RELEASE);
+}
+
+/* The idle bits of its spans: by who holds the lock. */
+static inline bool heap_is_idle(const struct heap *heap, uint32_t place)
+{
+	return __atomic_load_n(&heap->idle[span_bit_word(place)], __ATOMIC_RELAXED) &
+	       span_bit(place);
+}
+static inline void heap_set_idle(struct heap *heap, uint32_t place)
+{
+	uint64_t *word = &heap->idle[span_bit_word(place)];
+
+	__atomic_store_n(word, *word | span_bit(place), __ATOMIC_RELAXED);
+}
+static inline void heap_clear_idle(struct heap *heap, uint32_t place)
+{
+	uint64_t *word = &heap->idle[span_bit_word(place)];
+
+	__atomic_store_n(word, *word & ~span_bit(place), __ATOMIC_RELAXED);
 }
 
 /*

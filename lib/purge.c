@@ -155,13 +155,15 @@ bool purge_arena(struct mmviz_arena *arena)
 /* Neighbouring cells of a span. */
 struct cells {
 	const struct mmviz_span *span;
+	struct heap *owner;
 	uint32_t first, count;
 };
 
 /* Those that have bytes in this unit. */
-static struct cells cells_in(const struct mmviz_arena *arena, const struct mmviz_span *span,
+static struct cells cells_in(const struct mmviz_arena *arena, const struct cells *run,
 			     uint32_t unit)
 {
+	const struct mmviz_span *span = run->span;
 	uint64_t offset = (uint64_t)arena_unit_address(arena, unit) - span->start_addr;
 	uint64_t first = offset / span->cell_bytes;
 	uint64_t last = (offset + MMVIZ_UNIT_BYTES - 1) / span->cell_bytes;
@@ -170,60 +172,50 @@ static struct cells cells_in(const struct mmviz_arena *arena, const struct mmviz
 		last = span->cells - 1;
 	return (struct cells){
 		.span = span,
+		.owner = run->owner,
 		.first = (uint32_t)first,
 		.count = first > last ? 0 : (uint32_t)(last - first + 1),
 	};
 }
 
-/* The word and the bit of a cell. */
-static uint64_t *idle_word(const struct mmviz_arena *arena, const struct cells *cells, uint32_t i,
-			   uint64_t *bit)
+static uint32_t cell_place(const struct cells *cells, uint32_t i)
 {
-	uint32_t place = heap_place(arena->spare, span_header(cells->span, cells->first + i));
-
-	*bit = span_bit(place);
-	return &arena->idle[span_bit_word(place)];
+	return heap_place(cells->owner, span_header(cells->span, cells->first + i));
 }
 
-static bool are_idle(const struct mmviz_arena *arena, const struct cells *cells)
+/* A look without the lock; borrow_cells makes sure. */
+static bool are_idle(const struct cells *cells)
 {
-	uint64_t bit;
-
-	for (uint32_t i = 0; i < cells->count; i++) {
-		const uint64_t *word = idle_word(arena, cells, i, &bit);
-
-		if (!(__atomic_load_n(word, __ATOMIC_RELAXED) & bit))
+	for (uint32_t i = 0; i < cells->count; i++)
+		if (!heap_is_idle(cells->owner, cell_place(cells, i)))
 			return false;
-	}
 	return true;
 }
 
-/* Give back the bits of the first `count` cells. Release: the owner's acquire sees the pages gone. */
-static void return_cells(const struct mmviz_arena *arena, const struct cells *cells, uint32_t count)
+/* Give back the bits of the first `count` cells: the owner, who takes the lock, sees the pages gone.
+ */
+static void return_cells(const struct cells *cells, uint32_t count)
 {
-	uint64_t bit;
-
-	for (uint32_t i = 0; i < count; i++) {
-		uint64_t *word = idle_word(arena, cells, i, &bit);
-
-		__atomic_fetch_or(word, bit, __ATOMIC_RELEASE);
-	}
+	if (!count)
+		return;
+	heap_lock(cells->owner);
+	for (uint32_t i = 0; i < count; i++)
+		heap_set_idle(cells->owner, cell_place(cells, i));
+	heap_unlock(cells->owner);
 }
 
-/* Borrow the bits of all cells; false: the owner was faster with one of them. */
-static bool borrow_cells(const struct mmviz_arena *arena, const struct cells *cells)
+/* Borrow the bits of all cells; false: the owner is busy, or was faster with one of them. */
+static bool borrow_cells(const struct cells *cells)
 {
-	uint64_t bit;
+	bool are_there;
 
-	for (uint32_t i = 0; i < cells->count; i++) {
-		uint64_t *word = idle_word(arena, cells, i, &bit);
-
-		if (__atomic_fetch_and(word, ~bit, __ATOMIC_ACQUIRE) & bit)
-			continue;
-		return_cells(arena, cells, i);
+	if (!heap_trylock(cells->owner))
 		return false;
-	}
-	return true;
+	are_there = are_idle(cells);
+	for (uint32_t i = 0; are_there && i < cells->count; i++)
+		heap_clear_idle(cells->owner, cell_place(cells, i));
+	heap_unlock(cells->owner);
+	return are_there;
 }
 
 /* Idle cells' pages have an age, too. `ticks` 0: whatever it is. Looked at for the first time, they
@@ -247,15 +239,14 @@ static bool is_gone(const struct mmviz_arena *arena, uint32_t unit)
 static bool borrow_page(const struct mmviz_arena *arena, struct cells *run, uint32_t unit,
 			unsigned ticks)
 {
-	struct cells cells = cells_in(arena, run->span, unit);
+	struct cells cells = cells_in(arena, run, unit);
 	bool is_shared = run->count && cells.count && cells.first < run->first + run->count;
 
 	if (is_gone(arena, unit) || !cells.count)
 		return false;
 	cells.first += is_shared;
 	cells.count -= is_shared;
-	if (!are_idle(arena, &cells) || !is_old_enough(arena, unit, ticks) ||
-	    !borrow_cells(arena, &cells))
+	if (!are_idle(&cells) || !is_old_enough(arena, unit, ticks) || !borrow_cells(&cells))
 		return false;
 	if (!run->count)
 		run->first = cells.first;
@@ -264,10 +255,9 @@ static bool borrow_page(const struct mmviz_arena *arena, struct cells *run, uint
 }
 
 /* Let the pages from `unit` on go, as far as all cells in them are idle; how many that were. */
-static uint32_t let_go_run(struct mmviz_arena *arena, const struct mmviz_span *span, uint32_t unit,
-			   uint32_t end, unsigned ticks)
+static uint32_t let_go_run(struct mmviz_arena *arena, struct cells run, uint32_t unit, uint32_t end,
+			   unsigned ticks)
 {
-	struct cells run = {.span = span};
 	uint32_t units = 0;
 
 	while (unit + units < end && units < STEP_UNITS &&
@@ -278,7 +268,7 @@ static uint32_t let_go_run(struct mmviz_arena *arena, const struct mmviz_span *s
 	os_purge(arena_unit_address(arena, unit), (size_t)units << MMVIZ_UNIT_SHIFT);
 	for (uint32_t i = 0; i < units; i++)
 		__atomic_store_n(&arena->ages[unit + i], LET_GO, __ATOMIC_RELAXED);
-	return_cells(arena, &run, run.count);
+	return_cells(&run, run.count);
 	return units;
 }
 
@@ -324,13 +314,12 @@ static bool borrow_big(const struct mmviz_arena *arena, struct cells *cells, uns
 	bool is_wanted = false;
 
 	for (; cells->first + cells->count < cells->span->cells; cells->count++) {
-		struct cells next = {
-			.span = cells->span, .first = cells->first + cells->count, .count = 1};
+		struct cells next = {cells->span, cells->owner, cells->first + cells->count, 1};
 		uint32_t unit = big_unit(arena, &next, 0);
 
-		if (!are_idle(arena, &next) ||
+		if (!are_idle(&next) ||
 		    (!is_gone(arena, unit) && !is_old_enough(arena, unit, ticks)) ||
-		    !borrow_cells(arena, &next))
+		    !borrow_cells(&next))
 			break;
 		is_wanted |= !is_gone(arena, unit);
 	}
@@ -348,16 +337,15 @@ static uint32_t let_go_big(struct mmviz_arena *arena, struct cells *cells, unsig
 				      addr + (uint64_t)cells->count * cells->span->cell_bytes);
 	for (uint32_t i = 0; gone && i < cells->count; i++)
 		__atomic_store_n(&arena->ages[big_unit(arena, cells, i)], LET_GO, __ATOMIC_RELAXED);
-	return_cells(arena, cells, cells->count);
+	return_cells(cells, cells->count);
 	return gone;
 }
 
 static uint32_t let_go_big_cells(struct mmviz_arena *arena, const struct mmviz_span *span,
-				 unsigned ticks)
+				 struct heap *owner, unsigned ticks)
 {
-	struct heap *owner = arena_heap_by_id(arena, span->owner_heap);
-	bool is_quiet = ticks && owner && owner->quiet_ticks == QUIET_TICKS;
-	struct cells cells = {.span = span};
+	bool is_quiet = ticks && owner->quiet_ticks == QUIET_TICKS;
+	struct cells cells = {.span = span, .owner = owner};
 	uint32_t gone = 0;
 
 	for (; cells.first < span->cells; cells.first += cells.count ? cells.count : 1) {
@@ -373,17 +361,14 @@ static uint32_t let_go_big_cells(struct mmviz_arena *arena, const struct mmviz_s
 /* What lies behind the cells that were ever used may have been used by others before. The age of
  * its last unit is that of all. */
 static uint32_t let_go_never_used(struct mmviz_arena *arena, const struct mmviz_span *span,
-				  unsigned ticks)
+				  struct heap *owner, unsigned ticks)
 {
 	uint32_t bump = __atomic_load_n(&span->bump_cells, __ATOMIC_RELAXED), gone = 0;
 	uint64_t end = span->start_addr + ((uint64_t)span->units << MMVIZ_UNIT_SHIFT);
 	uint32_t last = arena_unit(arena, (const void *)(end - 1));
-	struct heap *owner;
 
-	if (bump == span->cells || is_gone(arena, last) || !is_old_enough(arena, last, ticks))
-		return 0;
-	owner = arena_heap_by_id(arena, span->owner_heap);
-	if (!owner || !heap_trylock(owner))
+	if (bump == span->cells || is_gone(arena, last) || !is_old_enough(arena, last, ticks) ||
+	    !heap_trylock(owner))
 		return 0;
 	bump = __atomic_load_n(&span->bump_cells, __ATOMIC_RELAXED);
 	if (bump < span->cells) {
@@ -395,15 +380,32 @@ static uint32_t let_go_never_used(struct mmviz_arena *arena, const struct mmviz_
 }
 
 static uint32_t let_go_cells(struct mmviz_arena *arena, const struct mmviz_span *span,
-			     uint32_t unit, unsigned ticks)
+			     struct heap *owner, uint32_t unit, unsigned ticks)
 {
+	const struct cells none = {.span = span, .owner = owner};
 	uint32_t end = unit + span->units, gone = 0, run;
 
 	for (; unit < end; unit += run ? run : 1) {
-		run = let_go_run(arena, span, unit, end, ticks);
+		run = let_go_run(arena, none, unit, end, ticks);
 		gone += run;
 	}
 	return gone;
+}
+
+/* What can be let go of one span. */
+static uint32_t let_go_in(struct mmviz_arena *arena, const struct mmviz_span *span, uint32_t unit,
+			  unsigned ticks)
+{
+	struct heap *owner = arena_heap_by_id(arena, span->owner_heap);
+	uint32_t gone = 0;
+
+	if (!owner)
+		return 0;
+	if (ticks)
+		gone += let_go_never_used(arena, span, owner, ticks);
+	return gone + (span_is_big_class(span->size_class)
+			       ? let_go_big_cells(arena, span, owner, ticks)
+			       : let_go_cells(arena, span, owner, unit, ticks));
 }
 
 /* Whole spans from *unit on, which moves, up to `end`, until `most` units or more are let go. */
@@ -420,11 +422,7 @@ static uint32_t sweep(struct mmviz_arena *arena, uint32_t *unit, uint32_t end, u
 			continue;
 		}
 		span = arena_head_at(arena, *unit);
-		if (ticks)
-			gone += let_go_never_used(arena, span, ticks);
-		gone += span_is_big_class(span->size_class)
-				? let_go_big_cells(arena, span, ticks)
-				: let_go_cells(arena, span, *unit, ticks);
+		gone += let_go_in(arena, span, *unit, ticks);
 		*unit += span->units;
 	}
 	return gone;
