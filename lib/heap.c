@@ -383,7 +383,7 @@ void heap_return(struct heap *owner, struct mmviz_header *header, const void *si
 
 	poison_open(span_returned(header), sizeof(struct span_returned));
 	span_returned(header)->site = site;
-	header->word = (header->word & ~3ULL) | MMVIZ_LIFE_RETURNED;
+	span_set_word(header, (header->word & ~3ULL) | MMVIZ_LIFE_RETURNED);
 	do {
 		STEP();
 		span_returned(header)->next = newest;
@@ -399,7 +399,7 @@ static void reclaim(struct heap *heap, struct mmviz_header *header)
 					 heap_place(heap, header));
 	listeners_free listeners;
 
-	header->word = (word & ~3ULL) | MMVIZ_LIFE_LIVE;
+	span_set_word(header, (word & ~3ULL) | MMVIZ_LIFE_LIVE);
 	STEP();
 	span_mark_freed(header, span_returned(header)->site);
 	poison_close(span_returned(header), sizeof(struct span_returned));

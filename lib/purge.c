@@ -282,9 +282,8 @@ static uint32_t let_go_between(uint64_t addr, uint64_t end)
 
 static bool is_waiting(const struct mmviz_header *header)
 {
-	return mmviz_word_life(__atomic_load_n(&header->word, __ATOMIC_RELAXED)) ==
-		       MMVIZ_LIFE_LIVE &&
-	       (__atomic_load_n(&header->incarnation, __ATOMIC_RELAXED) & 1);
+	return (__atomic_load_n(&header->incarnation, __ATOMIC_ACQUIRE) & 1) &&
+	       mmviz_word_life(__atomic_load_n(&header->word, __ATOMIC_RELAXED)) == MMVIZ_LIFE_LIVE;
 }
 
 /* A free cell that waits with a heap whose thread has done nothing for some time: that thread

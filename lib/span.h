@@ -80,10 +80,17 @@ static inline bool span_header_is_gone(const struct mmviz_header *header)
 	return !header->word && !header->check;
 }
 
-/* A block ends. Nothing is read: the header's line may be far away. */
+/* The keeper looks at headers of other threads' cells (purge.c): word and mark are stored whole. */
+static inline void span_set_word(struct mmviz_header *header, uint64_t word)
+{
+	__atomic_store_n(&header->word, word, __ATOMIC_RELAXED);
+}
+
+/* A block ends. Nothing is read: the header's line may be far away. Release: whoever sees the mark
+ * sees that the program has done with the block. */
 static inline void span_mark_freed(struct mmviz_header *header, const void *site)
 {
-	header->incarnation = mmviz_freed_by((uint64_t)site);
+	__atomic_store_n(&header->incarnation, mmviz_freed_by((uint64_t)site), __ATOMIC_RELEASE);
 }
 static inline bool span_is_marked_freed(const struct mmviz_header *header)
 {
@@ -93,13 +100,13 @@ static inline bool span_is_marked_freed(const struct mmviz_header *header)
 /* A free cell goes to its span, or comes from there: its header says so, and nothing else of it. */
 static inline void span_header_flip_idle(struct mmviz_header *header)
 {
-	header->word ^= MMVIZ_LIFE_LIVE ^ MMVIZ_LIFE_CACHED;
+	span_set_word(header, header->word ^ MMVIZ_LIFE_LIVE ^ MMVIZ_LIFE_CACHED);
 }
 
 /* Make the header of a free cell whole: it tells of a block of no bytes. */
 static inline void span_header_repair(struct mmviz_header *header)
 {
-	header->word = mmviz_word_make(0, 0, 0, MMVIZ_LIFE_LIVE);
+	span_set_word(header, mmviz_word_make(0, 0, 0, MMVIZ_LIFE_LIVE));
 	header->check = mmviz_check_word((uint64_t)header, header->word);
 	span_mark_freed(header, NULL);
 }

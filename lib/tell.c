@@ -23,7 +23,7 @@ static listeners_alloc name_stack(struct mmviz_header *header, const void *site)
 
 	if (stack != context) {
 		word = mmviz_word_make(mmviz_word_bytes(word), stack, 0, MMVIZ_LIFE_LIVE);
-		header->word = word;
+		span_set_word(header, word);
 		STEP();
 		header->check = mmviz_check_word((uint64_t)header, word);
 		STEP();

@@ -58,11 +58,11 @@ static inline bool tell_is_unsampled_free(const struct mmviz_span *head, listene
 
 static inline void write_header(struct mmviz_header *header, uint64_t word, uint64_t seq)
 {
-	header->word = word;
+	span_set_word(header, word);
 	STEP();
 	header->check = mmviz_check_word((uint64_t)header, word);
 	STEP();
-	header->incarnation = mmviz_incarnation(seq);
+	__atomic_store_n(&header->incarnation, mmviz_incarnation(seq), __ATOMIC_RELAXED);
 	STEP();
 }
 
@@ -105,7 +105,7 @@ hot_inline void block_resized(struct heap *heap, struct mmviz_header *header, ui
 	uint64_t old = header->word, word = mmviz_word_make(bytes, context, 0, MMVIZ_LIFE_LIVE);
 	listeners_free listeners;
 
-	header->word = word;
+	span_set_word(header, word);
 	STEP();
 	header->check = mmviz_check_word((uint64_t)header, word);
 	listeners = listeners_of_free();
