@@ -95,10 +95,11 @@ MMVIZ_API void *mmviz_realloc(struct mmviz_arena *arena, void *block, size_t byt
 	__attribute__((alloc_size(3)));
 
 /*
- * Free a block of this arena. NULL is fine. Any thread. A second free and a pointer that is no
- * block go to the error handler at once; a header that was overwritten is found by the thread's
- * next free while its heap is small, else by one of the next eight, by its next look into the arena,
- * or at its end, and the report still names this call.
+ * Free a block of this arena. NULL is fine. Any thread. A second free, a pointer that is no block
+ * and a header that was overwritten go to the error handler at once while the thread's heap has 8
+ * MiB of spans or less, and in arenas with MMVIZ_CHECKED_FREES. In larger heaps they do so before
+ * the memory is given out again or let go, and at the next walk or check: no block is ever given out
+ * twice. Pointers to other arenas, stacks and the like are always found at once.
  */
 MMVIZ_API void mmviz_free(struct mmviz_arena *arena, void *block);
 
