@@ -160,8 +160,8 @@ static void *born_aligned(struct mmviz_arena *arena, size_t bytes, uint32_t cont
 
 	if (bytes - 1 >= heap->cell_max_bytes)
 		return NULL;
-	header = heap_take(heap, span_magazine_of(class_for(bytes, MMVIZ_SHAPE_ALIGNED),
-						  MMVIZ_SHAPE_ALIGNED));
+	header = heap_take(
+		heap, span_magazine_of(class_for(bytes, MMVIZ_SHAPE_ALIGNED), MMVIZ_SHAPE_ALIGNED));
 	if (!header)
 		return NULL;
 	if (!context)

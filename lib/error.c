@@ -145,7 +145,8 @@ enum mmviz_error_kind error_of_block(const struct mmviz_arena *arena, const void
 	if (!is_readable_block(arena, block))
 		return MMVIZ_ERROR_FOREIGN_POINTER;
 	if (!arena_is_block_start(arena, block)) /* free units remember what they were */
-		return span_header_is_whole(header) && span_is_marked_freed(header)
+		return mmviz_header_is_whole(header, (uint64_t)header) &&
+				       span_is_marked_freed(header)
 			       ? MMVIZ_ERROR_DOUBLE_FREE
 			       : MMVIZ_ERROR_FOREIGN_POINTER;
 	return mmviz_header_is_whole(header, (uint64_t)header) || span_header_is_gone(header)

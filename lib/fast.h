@@ -80,7 +80,9 @@ hot_inline void fast_free_or(free_general_function *general, struct mmviz_arena 
 	heap_push_at(heap, magazine, top, (uint32_t)place);
 	return;
 rare:
-	general(arena, header + 1, site); /* what it was called with, and no register more */
+	/* What it was called with, added up again: no register is kept for it. NULL is no header's. */
+	__asm__("" : "+r"(header));
+	general(arena, (void *)((uint64_t)header + MMVIZ_HEADER_BYTES), site);
 }
 
 /* Which of the heap's magazines serves the cell that this block lies in; HEAP_MAGAZINES: none does.

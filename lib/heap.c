@@ -131,30 +131,28 @@ static void list_remove(struct heap *heap, struct mmviz_span *span)
 }
 
 /*
- * Whether the cell, out of a magazine, may be used again. If something has written over its header it
- * may, and is told; if it is in use, or idle, it was freed twice, and stays what it is.
+ * What lies in a magazine is no free cell. If it is in use, or idle, it was freed twice, and stays what
+ * it is. If something has written over its header nobody knows whether it is in use: should the handler
+ * come back, the cell is lost, as if returned and never collected.
  */
-__attribute__((noinline)) static bool is_free_after_all(struct heap *heap,
-							struct mmviz_header *header)
+__attribute__((noinline)) static void refuse_cell(struct heap *heap, struct mmviz_header *header)
 {
-	enum mmviz_error_kind kind;
+	enum mmviz_error_kind kind = error_of_block(heap->arena, header + 1);
 
-	if (span_header_is_gone(header) && arena_is_block_start(heap->arena, header + 1)) {
-		span_header_repair(header);
-		return true;
-	}
-	kind = error_of_block(heap->arena, header + 1);
 	error_report(heap->arena, kind, header + 1, NULL);
 	if (kind != MMVIZ_ERROR_CORRUPT_HEADER)
-		return false;
-	/* The handler came back. */
+		return;
 	span_header_repair(header);
-	return true;
+	span_set_word(header, (header->word & ~3ULL) | MMVIZ_LIFE_RETURNED);
 }
+
+/* Whether the cell, out of a magazine, may be used again. */
 static inline bool is_free(struct heap *heap, struct mmviz_header *header)
 {
-	return likely(span_header_is_whole(header) && span_is_marked_freed(header)) ||
-	       is_free_after_all(heap, header);
+	if (likely(span_header_is_whole(header) && span_is_marked_freed(header)))
+		return true;
+	refuse_cell(heap, header);
+	return false;
 }
 
 static void note_span_bytes(struct heap *heap, int64_t more)
@@ -162,6 +160,24 @@ static void note_span_bytes(struct heap *heap, int64_t more)
 	heap->span_bytes += (uint64_t)more;
 	heap->examines = heap->span_bytes <= EXAMINED_BYTES ||
 			 heap->arena->head.flags & MMVIZ_ARENA_CHECKED_FREES;
+}
+
+/*
+ * A span goes back to the arena, and may be another heap's soon. What lies of it in the magazine still
+ * was freed by mistake, and must not be looked for there then.
+ */
+static void drop_cells(struct heap *heap, const struct mmviz_span *span)
+{
+	struct magazine *magazine = &heap->magazines[span_magazine(span)];
+	uint32_t first = heap_place(heap, (void *)span->start_addr), *kept = heap->waiting;
+	uint32_t places = span->units << (MMVIZ_UNIT_SHIFT - MMVIZ_PLACE_SHIFT);
+
+	for (uint32_t *at = kept; at <= magazine->top; at++)
+		if (likely(*at - first >= places))
+			*kept++ = *at;
+		else
+			refuse_cell(heap, heap_header(heap, *at));
+	magazine->top = kept - 1;
 }
 
 /* All its cells are idle. */
@@ -188,6 +204,7 @@ static void give_to_span(struct heap *heap, uint32_t place)
 	if (!span->used_cells) {
 		if (span->flags & SPAN_LISTED)
 			list_remove(heap, span);
+		drop_cells(heap, span);
 		give_span(heap, span);
 	} else if (!(span->flags & SPAN_LISTED)) {
 		list_push(heap, span);
@@ -322,26 +339,34 @@ static void give_cells(struct heap *heap, const uint32_t *places, uint32_t count
 static void trim(struct heap *heap, unsigned number, uint32_t keep)
 {
 	struct magazine *magazine = &heap->magazines[number];
-	uint32_t cells, *first = (uint32_t *)heap_magazine(heap, number, &cells);
+	uint32_t cells, *first = (uint32_t *)heap_magazine(heap, number, &cells), *next = first;
 
 	if (cells <= keep)
 		return;
-	for (uint32_t i = 0; i < cells - keep; i += GIVE_CELLS)
-		give_cells(heap, first + i,
-			   cells - keep - i < GIVE_CELLS ? cells - keep - i : GIVE_CELLS);
-	memmove(first, first + cells - keep, keep * sizeof(*first));
-	magazine->top = first - 1 + keep;
+	for (; cells > keep; cells = (uint32_t)(magazine->top + 1 - next)) {
+		uint32_t count = cells - keep < GIVE_CELLS ? cells - keep : GIVE_CELLS;
+
+		heap->waiting = next + count;
+		give_cells(heap, next, count);
+		next += count;
+	}
+	memmove(first, next, cells * sizeof(*first));
+	magazine->top = first - 1 + cells;
 }
 
 void heap_push_slow(struct heap *heap, struct magazine *magazine, uint32_t place)
 {
 	unsigned number = (unsigned)(magazine - heap->magazines);
+	struct mmviz_header *header = heap_header(heap, place);
 
 	if (magazine_is_open(magazine))
 		trim(heap, number, magazine_capacity(heap->arena, number) / 2);
 	else
 		magazine_open(heap, number);
-	*++magazine->top = place;
+	if (likely(heap_head(heap, header)->owner_heap == heap->head.id))
+		*++magazine->top = place;
+	else /* freed twice: its span has just been given back */
+		refuse_cell(heap, header);
 }
 
 /* No cells come from this span any more; it goes where a span goes that is not active. */
@@ -451,13 +476,15 @@ static struct mmviz_header *take_from_magazine(struct heap *heap, unsigned numbe
 	return NULL;
 }
 
-/* An idle cell goes onto the magazine; one whose page was let go is found out when it is taken. */
+/* An idle cell goes onto the magazine, with a header, should its page have been let go. */
 static void take_cell(struct heap *heap, struct magazine *magazine, uint32_t place)
 {
 	struct mmviz_header *header = heap_header(heap, place);
 
 	if (likely(!span_header_is_gone(header)))
 		span_header_flip_idle(header);
+	else
+		span_header_repair(header);
 	*++magazine->top = place;
 }
 

@@ -64,6 +64,7 @@ struct heap {
 	uint32_t with_room[HEAP_MAGAZINES]; /* first of those with idle cells */
 	uint64_t span_bytes;		    /* of all its spans */
 	uint64_t idle_bytes;		    /* in cells that lie idle in their spans */
+	uint32_t *waiting;		    /* what comes next in a magazine that is trimmed */
 
 	uint64_t random;	/* state of the sampler's generator */
 	struct heap *pool_next; /* by the arena's lock, while nobody owns the heap */

@@ -289,6 +289,7 @@ int large_give(struct mmviz_arena *arena, struct heap *heap, struct mmviz_header
 		return -EINVAL;
 	}
 	span_mark_freed(header, site);
+	span_header_flip_idle(header); /* no free cell, should it come to lie in a span */
 	operation_add(&change.operation,
 		      mmviz_event_what(MMVIZ_EVENT_FREE, mmviz_word_context(word),
 				       heap_place(change.heap, header)),
