@@ -6,7 +6,7 @@
  * blocks, every invariant stays, and the next correct call works. The default handler is tried in a
  * child.
  */
-#include "test.h"
+#include "heard.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -14,21 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <mmviz/abi.h>
-#include <mmviz/mmviz.h>
-
 #define CAPACITY_BYTES (16u << 20)
-
-/* ------------------------------------------------------------------ what the handler heard */
-
-static struct mmviz_error heard;
-static int heard_count;
-
-static void hear(const struct mmviz_error *error)
-{
-	heard = *error;
-	heard_count++;
-}
 
 static int setup(void **state)
 {
@@ -43,19 +29,6 @@ static int teardown(void **state)
 	mmviz_arena_destroy(*state);
 	mmviz_set_error_handler(NULL);
 	return 0;
-}
-
-static struct mmviz_header *header_of(void *block)
-{
-	return reveal((struct mmviz_header *)block - 1, sizeof(struct mmviz_header));
-}
-
-static uint64_t live_blocks(struct mmviz_arena *arena)
-{
-	struct mmviz_stats stats;
-
-	assert_int_equal(mmviz_arena_stats(arena, &stats), 0);
-	return stats.live_blocks;
 }
 
 /* Frees what must not be freed: told once, as `kind`, and nothing changes. */
@@ -225,166 +198,6 @@ static void test_free_of_an_overwritten_header(void **state)
 		assert_int_equal(heard_count, 1);
 		assert_int_equal(live_blocks(arena), 0);
 	}
-}
-
-/* ------------------------------------------------------------------ large heaps */
-
-/* More than the bytes up to which a free looks at its block's header. */
-#define MANY 2000u
-static void *many[MANY];
-
-static struct mmviz_arena *arena_with_a_large_heap(unsigned flags)
-{
-	struct mmviz_arena_options options = {.options_bytes = sizeof(options),
-					      .name = "large heap",
-					      .capacity_bytes = 64u << 20,
-					      .flags = flags};
-	struct mmviz_arena *arena = mmviz_arena_create_with(&options);
-
-	assert_non_null(arena);
-	for (size_t i = 0; i < MANY; i++)
-		assert_non_null(many[i] = mmviz_alloc(arena, 8000, MMVIZ_TAG("many")));
-	heard_count = 0;
-	return arena;
-}
-
-static int visit_none(const struct mmviz_block *block, void *context)
-{
-	(void)block, (void)context;
-	return 0;
-}
-
-static void *alloc_like(struct mmviz_arena *arena)
-{
-	return mmviz_alloc(arena, 8000, MMVIZ_TAG("another"));
-}
-
-/* Its cell is looked at before it is used again, or by the next walk or check. */
-static void test_free_of_an_overwritten_header_in_a_large_heap(void **state)
-{
-	(void)state;
-	for (unsigned way = 0; way < 3; way++) {
-		struct mmviz_arena *arena = arena_with_a_large_heap(0);
-
-		header_of(many[7])->word ^= 1ULL << 40;
-		mmviz_free(arena, opaque(many[7]));
-		assert_int_equal(heard_count, 0);
-		if (way == 0)
-			assert_ptr_equal(alloc_like(arena), many[7]); /* with a new header */
-		else if (way == 1)
-			mmviz_arena_walk(arena, visit_none, NULL);
-		else
-			assert_int_equal(mmviz_arena_check(arena), -EUCLEAN);
-		if (way < 2) {
-			assert_int_equal(heard_count, 1);
-			assert_int_equal(heard.kind, MMVIZ_ERROR_CORRUPT_HEADER);
-			assert_ptr_equal(heard.address, many[7]);
-		}
-		mmviz_arena_destroy(arena);
-	}
-}
-
-/* Once more at once is found at once, with both frees. */
-static void test_a_double_free_in_a_row_in_a_large_heap(void **state)
-{
-	struct mmviz_arena *arena = arena_with_a_large_heap(0);
-
-	(void)state;
-	mmviz_free(arena, many[7]);
-	mmviz_free(arena, opaque(many[7]));
-	assert_int_equal(heard_count, 1);
-	assert_int_equal(heard.kind, MMVIZ_ERROR_DOUBLE_FREE);
-	assert_ptr_equal(heard.address, many[7]);
-	assert_non_null(heard.freed_at);
-	assert_non_null(heard.now_at);
-	assert_string_equal(heard.tag, "many");
-	assert_whole(arena);
-	mmviz_arena_destroy(arena);
-}
-
-/* Otherwise before the cell could have a second owner: it never has two. */
-static void test_a_double_free_in_a_large_heap_gives_no_cell_twice(void **state)
-{
-	struct mmviz_arena *arena = arena_with_a_large_heap(0);
-	char *first, *second, *third;
-
-	(void)state;
-	mmviz_free(arena, many[7]);
-	mmviz_free(arena, many[8]);
-	mmviz_free(arena, opaque(many[7]));
-	assert_int_equal(heard_count, 0);
-	first = alloc_like(arena);
-	assert_ptr_equal(first, many[7]);
-	second = alloc_like(arena);
-	third = alloc_like(arena);
-	assert_int_equal(heard_count, 1);
-	assert_int_equal(heard.kind, MMVIZ_ERROR_DOUBLE_FREE);
-	assert_ptr_equal(heard.address, first);
-	assert_true(second != first && third != first && third != second);
-	assert_whole(arena);
-	mmviz_arena_destroy(arena);
-}
-
-/* The second free may go to the span while the first one's cell is in use, or the other way round:
- * pages and spans of cells in use are never given away. */
-static void test_a_double_free_in_a_large_heap_on_its_way_to_the_span(void **state)
-{
-	(void)state;
-	for (unsigned way = 0; way < 2; way++) {
-		struct mmviz_arena *arena = arena_with_a_large_heap(0);
-		char *again = NULL;
-
-		mmviz_free(arena, many[0]);
-		mmviz_free(arena, many[1]);
-		mmviz_free(arena, opaque(many[0]));
-		if (way == 1)
-			again = alloc_like(arena); /* many[0], which lies below, too */
-		for (size_t i = 2; i < MANY; i++)
-			mmviz_free(arena, many[i]);
-		assert_int_equal(heard_count, 1);
-		assert_int_equal(heard.kind, MMVIZ_ERROR_DOUBLE_FREE);
-		assert_ptr_equal(heard.address, many[0]);
-		assert_whole(arena);
-		assert_int_equal(live_blocks(arena), again != NULL);
-		mmviz_arena_destroy(arena);
-	}
-}
-
-static void test_a_wrong_pointer_in_a_large_heap_is_never_given_out(void **state)
-{
-	struct mmviz_arena *arena = arena_with_a_large_heap(0);
-	char *inside = (char *)many[7] + 160;
-
-	(void)state;
-	mmviz_free(arena, opaque(inside));
-	assert_true((char *)alloc_like(arena) != inside);
-	assert_int_equal(heard_count, 1);
-	assert_int_equal(heard.kind, MMVIZ_ERROR_FOREIGN_POINTER);
-	assert_ptr_equal(heard.address, inside);
-	assert_ptr_equal(heard.near_block, many[7]);
-	assert_whole(arena);
-	mmviz_arena_destroy(arena);
-}
-
-static void test_checked_frees_find_all_at_once(void **state)
-{
-	struct mmviz_arena *arena = arena_with_a_large_heap(MMVIZ_CHECKED_FREES);
-
-	(void)state;
-	mmviz_free(arena, opaque((char *)many[7] + 160));
-	assert_int_equal(heard.kind, MMVIZ_ERROR_FOREIGN_POINTER);
-	header_of(many[8])->word ^= 1ULL << 40;
-	mmviz_free(arena, opaque(many[8]));
-	assert_int_equal(heard.kind, MMVIZ_ERROR_CORRUPT_HEADER);
-	header_of(many[8])->word ^= 1ULL << 40;
-	mmviz_free(arena, many[7]);
-	mmviz_free(arena, many[8]);
-	assert_int_equal(heard_count, 2);
-	mmviz_free(arena, opaque(many[7]));
-	assert_int_equal(heard.kind, MMVIZ_ERROR_DOUBLE_FREE);
-	assert_int_equal(heard_count, 3);
-	assert_whole(arena);
-	mmviz_arena_destroy(arena);
 }
 
 /* ------------------------------------------------------------------ other pointers */
@@ -1202,12 +1015,6 @@ int main(void)
 		error_test(test_a_planted_header_is_not_believed),
 		error_test(test_overwritten_header),
 		error_test(test_free_of_an_overwritten_header),
-		error_test(test_free_of_an_overwritten_header_in_a_large_heap),
-		error_test(test_a_double_free_in_a_row_in_a_large_heap),
-		error_test(test_a_double_free_in_a_large_heap_gives_no_cell_twice),
-		error_test(test_a_double_free_in_a_large_heap_on_its_way_to_the_span),
-		error_test(test_a_wrong_pointer_in_a_large_heap_is_never_given_out),
-		error_test(test_checked_frees_find_all_at_once),
 		error_test(test_realloc_of_a_wrong_pointer),
 		error_test(test_free_after_reset),
 		error_test(test_overwritten_header_of_a_free_block),
