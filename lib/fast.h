@@ -64,9 +64,8 @@ hot_inline void fast_free_or(free_general_function *general, struct mmviz_arena 
 	if (unlikely(!heap_is_owner(heap, magazine)))
 		goto rare;
 	top = magazine->top;
-	if (unlikely(*top == (uint32_t)place)) /* freed just now */
-		goto rare;
-	if (heap->examines && unlikely(!heap_is_own_live(header)))
+	if (unlikely(heap->examines ? !heap_is_own_live(header)
+				    : *top == (uint32_t)place)) /* freed just now */
 		goto rare;
 	span_mark_freed(header, site);
 	STEP();
