@@ -411,7 +411,7 @@ void heap_return(struct heap *owner, struct mmviz_header *header, const void *si
 	span_set_word(header, (header->word & ~3ULL) | MMVIZ_LIFE_RETURNED);
 	do {
 		STEP();
-		span_returned(header)->next = newest;
+		span_returned(header)->next = (uint32_t)newest;
 		STEP();
 	} while (!__atomic_compare_exchange_n(&owner->returned, &newest, place, true,
 					      __ATOMIC_RELEASE, __ATOMIC_RELAXED));
@@ -445,7 +445,7 @@ static void collect(struct heap *heap)
 	while (place) {
 		struct mmviz_header *header = heap_header(heap, place);
 
-		if (!mmviz_header_is_whole(header, (uint64_t)header) ||
+		if (place >= heap->places || !mmviz_header_is_whole(header, (uint64_t)header) ||
 		    mmviz_word_life(header->word) != MMVIZ_LIFE_RETURNED) {
 			error_report(heap->arena, MMVIZ_ERROR_CORRUPT_HEADER, header + 1, NULL);
 			return; /* what is older stays returned for ever */

@@ -114,7 +114,8 @@ static inline void span_header_repair(struct mmviz_header *header)
 /* What a returned block tells in its payload, which is nobody's: every payload has room. */
 struct span_returned {
 	const void *site; /* that freed it */
-	uint64_t next;	  /* place of the next older one; 0: none */
+	uint32_t next;	  /* place of the next older one; 0: none */
+	uint32_t unused;  /* a wrong free of what lies behind would mark this */
 };
 static inline struct span_returned *span_returned(const struct mmviz_header *header)
 {
