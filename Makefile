@@ -404,7 +404,7 @@ test-preload: $(E2E_NEEDS) ## test malloc for unmodified programs, and mmviz-bpf
 
 # ---------------------------------------------------------------- tests of the library, and all tests
 TEST_CFLAGS = $(CFLAGS_C) -D_GNU_SOURCE -Itests -Ilib
-LIB_TESTS := $(addprefix $(B)/tests/test_,extent_tree arena block errors large_heaps log heap large registry inspect stack stress)
+LIB_TESTS := $(addprefix $(B)/tests/test_,extent_tree arena block errors large_heaps mistakes log heap large registry inspect stack stress)
 CXX_TESTS := $(B)/tests/test_cxx $(B)/tests/test_cxx_shared
 UNIT_TESTS = $(LIB_TESTS) $(CXX_TESTS) $(COLLECT_TESTS) $(MODEL_TESTS) $(SERVE_TESTS)
 
@@ -463,8 +463,8 @@ chaos:
 	$(Q)$(MAKE) --no-print-directory B=$(B)/chaos CHAOS=1 $(B)/chaos/churn $(B)/chaos/mmviz-bpf
 
 # The library's tests under the sanitizers, each in a build of its own: build/asan, build/tsan (those with threads).
-ASAN_TESTS := $(patsubst $(B)/%,$(B)/asan/%,$(filter-out %/test_large_heaps,$(LIB_TESTS)))
-TSAN_TESTS := $(addprefix $(B)/tsan/tests/test_,heap large registry errors large_heaps stack stress)
+ASAN_TESTS := $(patsubst $(B)/%,$(B)/asan/%,$(filter-out %/test_large_heaps %/test_mistakes,$(LIB_TESTS)))
+TSAN_TESTS := $(addprefix $(B)/tsan/tests/test_,heap large registry errors large_heaps mistakes stack stress)
 ASAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 .PHONY: chaos unit-tests asan-tests tsan-tests objects format-check
 unit-tests: $(UNIT_TESTS) $(PRELOAD_TESTS)
