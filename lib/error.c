@@ -210,7 +210,9 @@ extern const char etext[] __attribute__((weak, visibility("hidden")));
 /* Whether a word can be a return address. */
 static bool is_code(const void *address)
 {
-	return ((const char *)address >= __executable_start && (const char *)address < etext) ||
+	const char *start = __executable_start; /* NULL: of a shared object, which has none */
+
+	return (start && (const char *)address >= start && (const char *)address < etext) ||
 	       is_loaded_code(address);
 }
 
