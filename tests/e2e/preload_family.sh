@@ -75,6 +75,23 @@ mistake stack "not a block of this arena"
 mistake realloc "not a block of this arena"
 mistake header "header overwritten"
 
+# late LINES COMMAND...: ends by SIGABRT after so many lines for a double free; if it has come to none, both calls are named.
+late() {
+	local status=0 lines=$1
+	shift
+	{ "$@" late; } >"$scratch/out" 2>"$scratch/err" || status=$?
+	[ "$status" -eq 134 ] || fail "$* late: status $status: $(cat "$scratch/out" "$scratch/err")"
+	[ "$(wc -l <"$scratch/out")" -eq "$lines" ] || fail "$* late: $(cat "$scratch/out")"
+	grep -q "^mmviz: double free: .* in arena 'malloc'" "$scratch/err" || fail "$* late: $(cat "$scratch/err")"
+	[ "$lines" -gt 0 ] || [ "$(grep -Ec '(freed first|found) by the code at 0x.* \(.*(mistakes|setuid)' "$scratch/err")" -eq 2 ] ||
+		fail "$* late, not both calls: $(cat "$scratch/err")"
+	echo "  late, after $lines lines: $(head -1 "$scratch/err" | cut -c1-80)"
+}
+
+echo "in large heaps, at the latest when the memory would be given out; with MMVIZ_CHECKED_FREES at once"
+late 1 env LD_PRELOAD="$library" "$programs/mistakes"
+late 0 env LD_PRELOAD="$library" MMVIZ_CHECKED_FREES=1 "$programs/mistakes"
+
 echo "set-uid programs"
 if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
 	cp "$programs/mistakes" "$scratch/setuid"
@@ -82,5 +99,12 @@ if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
 	# The dynamic linker leaves the library out; in a trusted folder it would ignore MMVIZ_RUN.
 	LD_PRELOAD=$library MMVIZ_RUN=0:1:0:x setpriv --reuid=65534 --clear-groups "$scratch/setuid" none 2>"$scratch/err" ||
 		fail "a set-uid program ends with $?: $(cat "$scratch/err")"
+	# Linked with it, it carries the library, which does as if there were no variable.
+	cp "$library" "$scratch/lib.so" && rm "$scratch/setuid"
+	"${CC:-cc}" -fno-builtin -o "$scratch/setuid" tests/preload/mistakes.c "$scratch/lib.so" -Wl,-rpath,"$scratch" ||
+		fail "no program that is linked with the library"
+	chown 65533 "$scratch/setuid" && chmod 4755 "$scratch/setuid"
+	late 0 env MMVIZ_CHECKED_FREES=1 setpriv --reuid=65533 --clear-groups "$scratch/setuid"
+	late 1 env MMVIZ_CHECKED_FREES=1 setpriv --reuid=65534 --clear-groups "$scratch/setuid"
 fi
 echo "ok $test_name"

@@ -11,6 +11,25 @@ static void *hide(void *block)
 	return hidden;
 }
 
+#define MANY 1500
+
+/* In a heap of more than 8 MiB, another free comes in between. */
+static void free_twice_in_a_large_heap(void)
+{
+	static char *many[MANY];
+
+	for (int i = 0; i < MANY; i++)
+		many[i] = malloc(8000);
+	free(many[7]);
+	free(many[8]);
+	free(hide(many[7]));
+	puts("the second free came back");
+	fflush(stdout);
+	for (int i = 0; i < 3; i++)
+		hide(malloc(8000));
+	puts("the memory was given out");
+}
+
 int main(int count, char **arguments)
 {
 	const char *mistake = count > 1 ? arguments[1] : "";
@@ -33,6 +52,8 @@ int main(int count, char **arguments)
 		free(hide(block));
 		for (int i = 0; i < 10; i++)
 			free(malloc(100));
+	} else if (strcmp(mistake, "late") == 0) {
+		free_twice_in_a_large_heap();
 	} else {
 		free(block);
 	}
