@@ -30,7 +30,7 @@
 #define CROWD	       400u  /* ... and those that come and go at once */
 #define DEAD	       512u  /* freed ones that are remembered */
 #define BALLAST	       1200u /* blocks that make a heap large */
-#define TURNS	       400u
+#define TURNS	       250u
 #define CALLS	       100u /* in one turn */
 
 struct block {

@@ -50,8 +50,8 @@ node_workers() {
 	same node 'node -e "const all = []; for (let i = 0; i < 50000; i++) all.push({i, text: \"x\" + i});
 		const text = JSON.stringify(all), zlib = require(\"zlib\");
 		console.log(text.length, zlib.gunzipSync(zlib.gzipSync(text)).length);
-		new (require(\"worker_threads\").Worker)(\"console.log([...Array(1e4).keys()].map(String).join().length)\", {eval: true});
-		zlib.deflate(text, (error, packed) => console.log(error, zlib.inflateSync(packed).length))"'
+		const worker = new (require(\"worker_threads\").Worker)(\"console.log([...Array(1e4).keys()].map(String).join().length)\", {eval: true});
+		worker.on(\"exit\", () => zlib.deflate(text, (error, packed) => console.log(error, zlib.inflateSync(packed).length)))"'
 }
 
 # What packs, sorts and searches: large blocks, threads, memory of a set size.
