@@ -201,10 +201,10 @@ struct mmviz_error {
 	const char *near_tag, *near_arena;
 };
 /*
- * Called before anything is changed (but for an overwritten header, whose block is free by then).
- * The error and its texts are valid until it returns.
+ * Called before anything is changed, sometimes in the midst of an operation: it must not allocate
+ * from the arena, nor free. The error and its texts are valid until it returns.
  * The default prints one message to standard error and aborts; a handler that returns makes the
- * wrong call do nothing. Returns the old handler; NULL restores the default.
+ * wrong call do nothing; a cell whose header was overwritten is not used again. Returns the old handler; NULL restores the default.
  */
 typedef void (*mmviz_error_handler)(const struct mmviz_error *error);
 MMVIZ_API mmviz_error_handler mmviz_set_error_handler(mmviz_error_handler handler);
