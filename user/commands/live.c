@@ -443,7 +443,8 @@ static int run(struct live *live)
 		if (error == 0)
 			error = server_service(live->server, session_view(live->session));
 	}
-	return error;
+	/* What the target did until it was let go of counts, wherever the signal met us. */
+	return error == 0 ? follow(live) : error;
 }
 
 static int open_all(struct live *live)
