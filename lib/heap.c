@@ -188,17 +188,9 @@ static void give_span(struct heap *heap, struct mmviz_span *span)
 	arena_span_give(heap->arena, heap, span);
 }
 
-/* A cell that has just become idle is its span's, which may then be listed, or empty and given back.
- */
-static void give_to_span(struct heap *heap, uint32_t place)
+/* Cells of this span have become idle: it may be listed now, or empty and given back. */
+static void settle_span(struct heap *heap, struct mmviz_span *span)
 {
-	struct mmviz_span *span = heap_span(heap, heap_header(heap, place));
-
-	purge_note_idle(heap->arena, place, span->cell_bytes);
-	if (place < span->idle_place)
-		span->idle_place = place;
-	span->used_cells--;
-	heap->idle_bytes += span->cell_bytes;
 	if (span->flags & SPAN_ACTIVE)
 		return;
 	if (!span->used_cells) {
@@ -208,6 +200,26 @@ static void give_to_span(struct heap *heap, uint32_t place)
 		give_span(heap, span);
 	} else if (!(span->flags & SPAN_LISTED)) {
 		list_push(heap, span);
+	}
+}
+
+/* Cells that have just become idle are their spans'. What was freed together often lies together. */
+static void give_to_spans(struct heap *heap, const uint32_t *places, uint32_t count)
+{
+	for (const uint32_t *end = places + count; places < end;) {
+		struct mmviz_span *span = heap_span(heap, heap_header(heap, *places));
+		uint32_t first = heap_place(heap, (void *)span->start_addr), given = 0;
+		uint32_t span_places = span->units << (MMVIZ_UNIT_SHIFT - MMVIZ_PLACE_SHIFT);
+		uint32_t cell_bytes = span->cell_bytes, lowest = span->idle_place;
+
+		for (; places < end && *places - first < span_places; places++, given++) {
+			purge_note_idle(heap->arena, *places, cell_bytes);
+			lowest = *places < lowest ? *places : lowest;
+		}
+		span->idle_place = lowest;
+		span->used_cells -= given;
+		heap->idle_bytes += (uint64_t)given * cell_bytes;
+		settle_span(heap, span);
 	}
 }
 
@@ -331,8 +343,7 @@ static void give_cells(struct heap *heap, const uint32_t *places, uint32_t count
 	for (uint32_t i = 0; i < given_count; i++)
 		heap_set_idle(heap, given[i]);
 	heap_unlock(heap);
-	for (uint32_t i = 0; i < given_count; i++)
-		give_to_span(heap, given[i]);
+	give_to_spans(heap, given, given_count);
 }
 
 /* Keep the `keep` cells that were freed last and give the others back to their spans. */
