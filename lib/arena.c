@@ -23,6 +23,7 @@
 #define FLAGS		       (MMVIZ_SINGLE_THREADED | MMVIZ_HUGE_PAGES | MMVIZ_GUARD_BYTES | MMVIZ_CHECKED_FREES)
 #define BASE_ALIGNMENT_BYTES   (2u << 20) /* a huge page */
 #define BIG_MIN_CAPACITY_BYTES (1ULL << 30)
+#define FIRST_SPAN_CELLS       1u
 #define BIG_SPAN_BYTES	       (2u << 20) /* at least about so much, ... */
 #define BIG_SPAN_CELLS	       8u	  /* ... and so many cells */
 
@@ -40,20 +41,27 @@ static bool is_all_slow(const struct mmviz_arena *arena)
 	return arena->head.flags & MMVIZ_ARENA_GUARD_BYTES || poison_is_on();
 }
 
-/* Big cells fill their span as well as may be; what they leave over is address space. */
-static struct span_kind kind_of(const struct mmviz_arena *arena, unsigned size_class,
-				unsigned shape)
+/*
+ * The first span of cells that are not small is short, each next one twice as long as the last: what a
+ * class does not need yet other classes take, pages and all. What cells leave over at its end is address
+ * space. `before_units`: of the heap's last span of the kind; 0: it has none.
+ */
+static uint32_t span_bytes_for(const struct mmviz_arena *arena, unsigned size_class, unsigned shape,
+			       uint32_t before_units)
 {
-	unsigned fit = size_class >= arena->medium_class ? MMVIZ_FIT_MEDIUM : MMVIZ_FIT_SMALL;
 	uint32_t small = 1u << arena->head.span_shift[MMVIZ_FIT_SMALL];
-	struct span_kind kind = {size_class, shape, fit, 1u << arena->head.span_shift[fit]};
-	uint32_t cell = mmviz_cell_bytes(size_class, shape), cells = BIG_SPAN_BYTES / cell;
+	uint32_t most = 1u << arena->head.span_shift[MMVIZ_FIT_MEDIUM];
+	uint32_t cell = mmviz_cell_bytes(size_class, shape), bytes;
 
+	if (size_class < arena->medium_class)
+		return small;
 	if (span_is_big_class(size_class))
-		kind.bytes =
-			((cells < BIG_SPAN_CELLS ? BIG_SPAN_CELLS : cells) * cell + small - 1) &
-			~(small - 1);
-	return kind;
+		most = cell * (BIG_SPAN_BYTES / cell < BIG_SPAN_CELLS ? BIG_SPAN_CELLS
+								      : BIG_SPAN_BYTES / cell);
+	bytes = cell * FIRST_SPAN_CELLS;
+	if (bytes < 2 * before_units * MMVIZ_UNIT_BYTES)
+		bytes = 2 * before_units * MMVIZ_UNIT_BYTES;
+	return ((bytes < most ? bytes : most) + small - 1) & ~(small - 1);
 }
 
 /* A reset leaves whole headers behind: from then on each free makes sure that there is a cell. */
@@ -69,17 +77,18 @@ static void set_owner(const struct mmviz_arena *arena, const struct mmviz_span *
 }
 
 struct mmviz_span *arena_span_take(struct mmviz_arena *arena, struct heap *heap,
-				   unsigned size_class, unsigned shape)
+				   unsigned size_class, unsigned shape, uint32_t before_units)
 {
-	struct span_kind kind = kind_of(arena, size_class, shape);
-	uint32_t units = kind.bytes >> MMVIZ_UNIT_SHIFT, unit;
-	unsigned aligned_like = span_is_big_class(size_class) ? MMVIZ_FIT_SMALL : kind.fit;
+	uint32_t small = 1u << arena->head.span_shift[MMVIZ_FIT_SMALL];
+	uint32_t bytes = span_bytes_for(arena, size_class, shape, before_units);
+	struct span_kind kind = {size_class, shape,
+				 bytes == small ? MMVIZ_FIT_SMALL : MMVIZ_FIT_MEDIUM, bytes};
+	uint32_t units = bytes >> MMVIZ_UNIT_SHIFT, unit;
 	struct mmviz_span *span;
 	struct change change;
 
 	change_begin(&change, arena, heap);
-	unit = change_take(&change, units,
-			   1u << (arena->head.span_shift[aligned_like] - MMVIZ_UNIT_SHIFT), 0);
+	unit = change_take(&change, units, small >> MMVIZ_UNIT_SHIFT, 0);
 	if (unit == EXTENT_NONE) {
 		change_cancel(&change);
 		return NULL;

@@ -109,7 +109,7 @@ bool arena_is_block_start(const struct mmviz_arena *arena, const void *block);
 
 /* A new span for the heap; NULL: no memory. */
 struct mmviz_span *arena_span_take(struct mmviz_arena *arena, struct heap *heap,
-				   unsigned size_class, unsigned shape);
+				   unsigned size_class, unsigned shape, uint32_t before_units);
 void arena_span_give(struct mmviz_arena *arena, struct heap *heap, struct mmviz_span *span);
 
 /* A heap from the pool or a new one; NULL: no memory. */

@@ -15,6 +15,7 @@
 
 #define GIVE_CELLS     64u
 #define FRESH_BYTES    (16u << 10) /* of new cells made ready at once */
+#define GATHER_BYTES   (1u << 20)  /* of growth, before what lies in magazines is gathered */
 #define CACHED_BYTES   (1u << 20)  /* of spans, which lie in a core's own cache */
 #define EXAMINED_BYTES (8u << 20)  /* of spans, whose headers are read at a free */
 
@@ -37,7 +38,8 @@ void heap_clear(struct heap *heap)
 			(struct magazine){(uint32_t *)&nothing, (uint32_t *)&nothing};
 	memset(heap->active, 0, sizeof(heap->active));
 	memset(heap->with_room, 0, sizeof(heap->with_room));
-	heap->span_bytes = 0;
+	heap->span_bytes = heap->grown_bytes = 0;
+	heap->gather_bytes = GATHER_BYTES;
 	heap->examines = true;
 	heap->idle_bytes = 0;
 	heap->returned = 0;
@@ -158,6 +160,7 @@ static inline bool is_free(struct heap *heap, struct mmviz_header *header)
 static void note_span_bytes(struct heap *heap, int64_t more)
 {
 	heap->span_bytes += (uint64_t)more;
+	heap->grown_bytes += more > 0 ? (uint64_t)more : 0;
 	heap->examines = heap->span_bytes <= EXAMINED_BYTES ||
 			 heap->arena->head.flags & MMVIZ_ARENA_CHECKED_FREES;
 }
@@ -608,16 +611,62 @@ static bool refill_from_active(struct heap *heap, unsigned number)
 	return fresh;
 }
 
+/* Bytes in the cells that its magazines hold. */
+static uint64_t magazine_bytes(const struct heap *heap)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned number = 0; number < HEAP_MAGAZINES; number++) {
+		uint32_t cells;
+
+		if (heap_magazine(heap, number, &cells) && cells)
+			bytes += (uint64_t)cells *
+				 mmviz_cell_bytes(span_magazine_class(number),
+						  span_magazine_shape(number));
+	}
+	return bytes;
+}
+
+/*
+ * Before the heap takes more memory: where a quarter of what it has lies free, but in the spans of other
+ * classes, what their magazines hold goes back, and with it the spans that are empty then. Where that
+ * brings little it is tried again after twice as much growth.
+ */
+static void gather(struct heap *heap, unsigned wanted)
+{
+	uint64_t before = heap->span_bytes, grown = heap->grown_bytes;
+
+	if (grown < heap->gather_bytes || grown < before / 16 ||
+	    heap->idle_bytes + magazine_bytes(heap) < before / 4)
+		return;
+	for (unsigned number = 0; number < HEAP_MAGAZINES; number++) {
+		struct mmviz_span *span;
+
+		if (number == wanted)
+			continue;
+		trim(heap, number, 0);
+		span = heap->active[number] ? head_at(heap, heap->active[number] - 1) : NULL;
+		if (span && !span->used_cells)
+			retire_active(heap, number);
+	}
+	heap->gather_bytes =
+		before - heap->span_bytes < grown / 2 ? 2 * heap->gather_bytes : GATHER_BYTES;
+	heap->grown_bytes = 0;
+}
+
 static int next_active(struct heap *heap, unsigned number)
 {
+	uint32_t before_units =
+		heap->active[number] ? head_at(heap, heap->active[number] - 1)->units : 0;
 	struct mmviz_span *span;
 
 	if (heap->with_room[number]) {
 		span = head_at(heap, heap->with_room[number] - 1);
 		list_remove(heap, span);
 	} else {
+		gather(heap, number);
 		span = arena_span_take(heap->arena, heap, span_magazine_class(number),
-				       span_magazine_shape(number));
+				       span_magazine_shape(number), before_units);
 		if (!span)
 			return -ENOMEM;
 		note_span_bytes(heap, (int64_t)span->units * MMVIZ_UNIT_BYTES);

@@ -63,6 +63,7 @@ struct heap {
 	uint32_t active[HEAP_MAGAZINES];    /* cells never used come from here */
 	uint32_t with_room[HEAP_MAGAZINES]; /* first of those with idle cells */
 	uint64_t span_bytes;		    /* of all its spans */
+	uint64_t grown_bytes, gather_bytes; /* taken since magazines were gathered; when next */
 	uint64_t idle_bytes;		    /* in cells that lie idle in their spans */
 	uint32_t *waiting;		    /* what comes next in a magazine that is trimmed */
 
