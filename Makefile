@@ -404,7 +404,7 @@ test-preload: $(E2E_NEEDS) ## test malloc for unmodified programs, and mmviz-bpf
 
 # ---------------------------------------------------------------- tests of the library, and all tests
 TEST_CFLAGS = $(CFLAGS_C) -D_GNU_SOURCE -Itests -Ilib
-LIB_TESTS := $(addprefix $(B)/tests/test_,extent_tree arena block errors large_heaps mistakes log heap large registry inspect stack stress)
+LIB_TESTS := $(addprefix $(B)/tests/test_,extent_tree arena block errors large_heaps mistakes reuse log heap large registry inspect stack stress)
 CXX_TESTS := $(B)/tests/test_cxx $(B)/tests/test_cxx_shared
 UNIT_TESTS = $(LIB_TESTS) $(CXX_TESTS) $(COLLECT_TESTS) $(MODEL_TESTS) $(SERVE_TESTS)
 

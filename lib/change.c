@@ -9,7 +9,7 @@
 #include "os.h"
 #include "purge.h"
 
-#define GROW_MIN_UNITS 64u
+#define GROW_MIN_UNITS (2u << (20 - MMVIZ_UNIT_SHIFT))
 #define GROW_MAX_UNITS (64u << (20 - MMVIZ_UNIT_SHIFT))
 
 void change_begin(struct change *change, struct mmviz_arena *arena, struct heap *heap)
@@ -51,11 +51,20 @@ void change_cancel(struct change *change)
 	arena_unlock(change->arena);
 }
 
-/* Make the units below `end` readable and writable, by steps that grow with the arena. 0 or -errno.
+static int commit(const struct mmviz_arena *arena, uint32_t from, uint32_t end)
+{
+	if (arena->head.flags & MMVIZ_ARENA_OWN_MEMORY)
+		return 0;
+	return os_commit(arena_unit_address(arena, from), (size_t)(end - from) << MMVIZ_UNIT_SHIFT);
+}
+
+/*
+ * Make the units below `end` readable and writable, by steps that grow with the arena; where a limit
+ * forbids the step, just those. 0 or -errno.
  */
 static int commit_up_to(struct mmviz_arena *arena, uint32_t end)
 {
-	uint32_t frontier = (uint32_t)arena->head.frontier_units, step = frontier / 8;
+	uint32_t frontier = (uint32_t)arena->head.frontier_units, step = frontier / 4, more;
 	int error;
 
 	if (end <= frontier)
@@ -63,18 +72,18 @@ static int commit_up_to(struct mmviz_arena *arena, uint32_t end)
 	step = step < GROW_MIN_UNITS   ? GROW_MIN_UNITS
 	       : step > GROW_MAX_UNITS ? GROW_MAX_UNITS
 				       : step;
-	if (end < frontier + step)
-		end = frontier + step;
-	if (end > arena->units)
-		end = arena->units;
-	if (!(arena->head.flags & MMVIZ_ARENA_OWN_MEMORY)) {
-		error = os_commit(arena_unit_address(arena, frontier), (size_t)(end - frontier)
-									       << MMVIZ_UNIT_SHIFT);
-		if (error)
-			return error;
+	more = end < frontier + step ? frontier + step : end;
+	if (more > arena->units)
+		more = arena->units;
+	error = commit(arena, frontier, more);
+	if (error && more > end) {
+		more = end;
+		error = commit(arena, frontier, more);
 	}
-	arena->head.committed_units = end;
-	__atomic_store_n(&arena->head.frontier_units, end, __ATOMIC_RELEASE);
+	if (error)
+		return error;
+	arena->head.committed_units = more;
+	__atomic_store_n(&arena->head.frontier_units, more, __ATOMIC_RELEASE);
 	return 0;
 }
 

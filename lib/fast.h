@@ -103,9 +103,7 @@ hot_inline size_t fast_usable_bytes(const struct heap *heap, const void *block)
 {
 	unsigned number = fast_magazine_of(heap, block);
 
-	return likely(number < HEAP_MAGAZINES)
-		       ? mmviz_class_payload_bytes(span_magazine_class(number))
-		       : 0;
+	return likely(number < HEAP_MAGAZINES) ? span_magazine_payloads[number] : 0;
 }
 
 /* A cell is kept if the new size fits and uses at least half of it. */
@@ -134,7 +132,7 @@ hot_inline void *fast_realloc_or(realloc_general_function *general, alloc_genera
 	if (unlikely(number >= SPAN_TABLE_CLASSES || bytes - 1 >= heap->cell_max_bytes ||
 		     !heap_is_own_live(header)))
 		return general(arena, block, bytes, site);
-	usable = mmviz_class_payload_bytes(number);
+	usable = span_magazine_payloads[number];
 	if (fast_cell_suits(usable, bytes)) {
 		block_resized(heap, header, bytes, mmviz_word_context(header->word));
 		return block;

@@ -620,9 +620,8 @@ static uint64_t magazine_bytes(const struct heap *heap)
 		uint32_t cells;
 
 		if (heap_magazine(heap, number, &cells) && cells)
-			bytes += (uint64_t)cells *
-				 mmviz_cell_bytes(span_magazine_class(number),
-						  span_magazine_shape(number));
+			bytes += (uint64_t)cells * mmviz_cell_bytes(span_magazine_class(number),
+								    span_magazine_shape(number));
 	}
 	return bytes;
 }

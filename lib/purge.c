@@ -75,7 +75,7 @@ bool purge_is_wanted(const struct mmviz_arena *arena)
 {
 	if (arena->head.flags & MMVIZ_ARENA_OWN_MEMORY)
 		return false;
-	return arena->dirty_units + arena->cached_units >= WANTED_UNITS || arena->big_units;
+	return arena->dirty_units + arena->cached_units + arena->big_units >= WANTED_UNITS;
 }
 
 void purge_tick(struct mmviz_arena *arena)

@@ -33,6 +33,18 @@ const uint8_t span_classes[2048] = {
 	DOUBLING(8, 128),
 };
 
+#define EIGHT_OF(shift)                                                                            \
+	9u << (shift), 10u << (shift), 11u << (shift), 12u << (shift), 13u << (shift),             \
+		14u << (shift), 15u << (shift), 16u << (shift)
+#define OF_TABLE_CLASSES                                                                           \
+	16, 32, 48, 64, 80, 96, 112, 128, EIGHT_OF(4), EIGHT_OF(5), EIGHT_OF(6), EIGHT_OF(7),      \
+		EIGHT_OF(8), EIGHT_OF(9), EIGHT_OF(10), EIGHT_OF(11)
+
+const uint32_t span_magazine_payloads[SPAN_MAGAZINES] = {
+	OF_TABLE_CLASSES, OF_TABLE_CLASSES, OF_TABLE_CLASSES, EIGHT_OF(12),
+	EIGHT_OF(13),	  EIGHT_OF(14),	    EIGHT_OF(15),     EIGHT_OF(16),
+};
+
 void span_init(struct mmviz_span *span, const struct span_kind *kind, void *start,
 	       uint32_t owner_heap)
 {

@@ -149,6 +149,9 @@ static inline bool span_is_big_class(unsigned size_class)
 #define SPAN_MAGAZINES		(MMVIZ_SHAPES * SPAN_TABLE_CLASSES + (MMVIZ_CLASSES - SPAN_TABLE_CLASSES))
 #define SPAN_FIRST_BIG_MAGAZINE (MMVIZ_SHAPES * SPAN_TABLE_CLASSES)
 
+/* Payload bytes of a magazine's cells. */
+extern const uint32_t span_magazine_payloads[SPAN_MAGAZINES] __attribute__((visibility("hidden")));
+
 static inline unsigned span_magazine_of(unsigned size_class, unsigned shape)
 {
 	return span_is_big_class(size_class)
