@@ -15,7 +15,8 @@
 
 #define GIVE_CELLS     64u
 #define FRESH_BYTES    (16u << 10) /* of new cells made ready at once */
-#define GATHER_BYTES   (1u << 20)  /* of growth, before what lies in magazines is gathered */
+#define GATHER_BYTES   (1u << 20)  /* of growth, before what lies in magazines is gathered, ... */
+#define GATHER_EVENTS  4096u	   /* ... and so many events */
 #define CACHED_BYTES   (1u << 20)  /* of spans, which lie in a core's own cache */
 #define EXAMINED_BYTES (8u << 20)  /* of spans, whose headers are read at a free */
 
@@ -628,14 +629,16 @@ static uint64_t magazine_bytes(const struct heap *heap)
 
 /*
  * Before the heap takes more memory: where a quarter of what it has lies free, but in the spans of other
- * classes, what their magazines hold goes back, and with it the spans that are empty then. Where that
- * brings little it is tried again after twice as much growth.
+ * classes, what their magazines hold goes back, and with it the spans that are empty then. Not again soon:
+ * classes that are used by turns keep theirs. Where it brings little it is tried again after twice as much
+ * growth.
  */
 static void gather(struct heap *heap, unsigned wanted)
 {
 	uint64_t before = heap->span_bytes, grown = heap->grown_bytes;
 
 	if (grown < heap->gather_bytes || grown < before / 16 ||
+	    heap->log.seq - heap->gathered_seq < GATHER_EVENTS ||
 	    heap->idle_bytes + magazine_bytes(heap) < before / 4)
 		return;
 	for (unsigned number = 0; number < HEAP_MAGAZINES; number++) {
@@ -651,6 +654,7 @@ static void gather(struct heap *heap, unsigned wanted)
 	heap->gather_bytes =
 		before - heap->span_bytes < grown / 2 ? 2 * heap->gather_bytes : GATHER_BYTES;
 	heap->grown_bytes = 0;
+	heap->gathered_seq = heap->log.seq;
 }
 
 static int next_active(struct heap *heap, unsigned number)

@@ -63,9 +63,10 @@ struct heap {
 	uint32_t active[HEAP_MAGAZINES];    /* cells never used come from here */
 	uint32_t with_room[HEAP_MAGAZINES]; /* first of those with idle cells */
 	uint64_t span_bytes;		    /* of all its spans */
-	uint64_t grown_bytes, gather_bytes; /* taken since magazines were gathered; when next */
-	uint64_t idle_bytes;		    /* in cells that lie idle in their spans */
-	uint32_t *waiting;		    /* what comes next in a magazine that is trimmed */
+	/* Taken since what lies in magazines was gathered; how many before it is again; when it was. */
+	uint64_t grown_bytes, gather_bytes, gathered_seq;
+	uint64_t idle_bytes; /* in cells that lie idle in their spans */
+	uint32_t *waiting;   /* what comes next in a magazine that is trimmed */
 
 	uint64_t random;	/* state of the sampler's generator */
 	struct heap *pool_next; /* by the arena's lock, while nobody owns the heap */

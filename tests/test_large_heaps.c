@@ -241,10 +241,11 @@ static void test_a_free_of_an_idle_cell_leaves_it_idle(void **state)
 	(void)state;
 	for (unsigned way = 0; way < 2; way++) {
 		struct mmviz_arena *arena = arena_with_a_large_heap(0);
-		char *again[200], *idle = many[21];
+		char *again[200], *idle = many[1021];
 
 		for (uint32_t i = 1; i < 200; i++)
-			mmviz_free(arena, many[i]);
+			if (i != 22) /* so that the span stays */
+				mmviz_free(arena, many[1000 + i]);
 		assert_true(is_idle(arena, idle));
 		if (way == 1)
 			let_idle_pages_go(arena);
@@ -270,6 +271,14 @@ struct errand {
 	struct mmviz_arena *arena;
 	char *blocks[400], *wanted;
 };
+
+/* Its heap is there before the wanted cell's span is free, and takes none of that for itself. */
+static void make_heap(void *argument)
+{
+	struct errand *errand = argument;
+
+	mmviz_free(errand->arena, alloc_like(errand->arena));
+}
 
 /* Another heap takes cells until it has the wanted one, and frees that: it is in its magazine. */
 static void take_and_free_the_wanted(void *argument)
@@ -302,10 +311,12 @@ static void double_free_outlives_span(uint32_t before, uint32_t between)
 	struct errand errand = {.arena = arena};
 	struct worker other;
 
-	while (((uint64_t)many[first] & ((512u << 10) - 1)) != MMVIZ_HEADER_BYTES)
+	while (heap_span(arena->spare, many[first])->start_addr + MMVIZ_HEADER_BYTES !=
+	       (uint64_t)many[first])
 		first++;
 	errand.wanted = many[first];
 	worker_start(&other);
+	worker_do(&other, make_heap, &errand);
 	for (uint32_t i = 0; i < before; i++)
 		mmviz_free(arena, many[i]);
 	for (uint32_t i = first; i < first + cells; i++)
