@@ -41,7 +41,8 @@ void change_end(struct change *change)
 	arena_unlock(arena);
 	if (change->heap != arena->spare)
 		log_flush(change->heap);
-	keeper_wake();
+	if (!change->heap->waiting)
+		keeper_wake();
 	if (has_grown && registry_here.semaphores.arena)
 		mmviz_probe_arena(arena->head.id, MMVIZ_ARENA_GROW, arena->head.name);
 }

@@ -8,6 +8,7 @@
 
 #include "arena.h"
 #include "error.h"
+#include "keeper.h"
 #include "log.h"
 #include "os.h"
 #include "poison.h"
@@ -350,7 +351,10 @@ static void give_cells(struct heap *heap, const uint32_t *places, uint32_t count
 	give_to_spans(heap, given, given_count);
 }
 
-/* Keep the `keep` cells that were freed last and give the others back to their spans. */
+/*
+ * Keep the `keep` cells that were freed last and give the others back to their spans. The keeper is woken
+ * afterwards: to make its thread is to call malloc, which must not find this magazine halfway.
+ */
 static void trim(struct heap *heap, unsigned number, uint32_t keep)
 {
 	struct magazine *magazine = &heap->magazines[number];
@@ -367,6 +371,8 @@ static void trim(struct heap *heap, unsigned number, uint32_t keep)
 	}
 	memmove(first, next, cells * sizeof(*first));
 	magazine->top = first - 1 + cells;
+	heap->waiting = NULL;
+	keeper_wake();
 }
 
 void heap_push_slow(struct heap *heap, struct magazine *magazine, uint32_t place)
@@ -641,6 +647,8 @@ static void gather(struct heap *heap, unsigned wanted)
 	    heap->log.seq - heap->gathered_seq < GATHER_EVENTS ||
 	    heap->idle_bytes + magazine_bytes(heap) < before / 4)
 		return;
+	heap->grown_bytes = 0;
+	heap->gathered_seq = heap->log.seq;
 	for (unsigned number = 0; number < HEAP_MAGAZINES; number++) {
 		struct mmviz_span *span;
 
@@ -653,8 +661,6 @@ static void gather(struct heap *heap, unsigned wanted)
 	}
 	heap->gather_bytes =
 		before - heap->span_bytes < grown / 2 ? 2 * heap->gather_bytes : GATHER_BYTES;
-	heap->grown_bytes = 0;
-	heap->gathered_seq = heap->log.seq;
 }
 
 static int next_active(struct heap *heap, unsigned number)

@@ -66,7 +66,7 @@ struct heap {
 	/* Taken since what lies in magazines was gathered; how many before it is again; when it was. */
 	uint64_t grown_bytes, gather_bytes, gathered_seq;
 	uint64_t idle_bytes; /* in cells that lie idle in their spans */
-	uint32_t *waiting;   /* what comes next in a magazine that is trimmed */
+	uint32_t *waiting;   /* what comes next in a magazine that is trimmed; NULL: none is */
 
 	uint64_t random;	/* state of the sampler's generator */
 	struct heap *pool_next; /* by the arena's lock, while nobody owns the heap */

@@ -504,9 +504,43 @@ static void system_calls_interrupted_by_signals_do_no_harm(void)
 	timer_delete(timer);
 }
 
+/* ------------------------------------------------------------------ a thread that is not the program's */
+
+/* An allocator that makes a thread of its own does so in the middle of a free, and that allocates. */
+static void free_by_halves(void)
+{
+	enum { BLOCKS = 6000, BYTES = 600 };
+	static void *blocks[BLOCKS];
+
+	for (int i = 0; i < BLOCKS; i++)
+		fill(blocks[i] = malloc(BYTES), BYTES, (unsigned)i);
+	for (int i = BLOCKS / 2; i < BLOCKS; i++)
+		if (i % 4)
+			free(blocks[i]);
+	for (int i = 0; i < BLOCKS / 2; i++) {
+		CHECK(is_filled(blocks[i], BYTES, (unsigned)i));
+		free(blocks[i]);
+	}
+	for (int i = BLOCKS / 2; i < BLOCKS; i += 4)
+		CHECK(is_filled(blocks[i], BYTES, (unsigned)i));
+}
+
+static void a_child_that_frees_much_lives_on(void)
+{
+	pid_t child = fork();
+	int status;
+
+	if (child == 0) {
+		free_by_halves();
+		_exit(0);
+	}
+	CHECK(waitpid(child, &status, 0) == child && status == 0);
+}
+
 int main(int count, char **arguments)
 {
 	library = count > 1 ? arguments[1] : NULL;
+	BEHAVIOUR(a_child_that_frees_much_lives_on);
 	BEHAVIOUR(blocks_of_constructors_live_on);
 	BEHAVIOUR(children_of_a_threaded_program_allocate);
 	BEHAVIOUR(forks_while_files_are_flushed_do_not_hang);
