@@ -352,8 +352,8 @@ static void give_cells(struct heap *heap, const uint32_t *places, uint32_t count
 }
 
 /*
- * Keep the `keep` cells that were freed last and give the others back to their spans. The keeper is woken
- * afterwards: to make its thread is to call malloc, which must not find this magazine halfway.
+ * Keep the `keep` cells that were freed last and give the others back to their spans. Whoever calls wakes
+ * the keeper when he is done: to make its thread is to call malloc, which must find no magazine halfway.
  */
 static void trim(struct heap *heap, unsigned number, uint32_t keep)
 {
@@ -372,7 +372,6 @@ static void trim(struct heap *heap, unsigned number, uint32_t keep)
 	memmove(first, next, cells * sizeof(*first));
 	magazine->top = first - 1 + cells;
 	heap->waiting = NULL;
-	keeper_wake();
 }
 
 void heap_push_slow(struct heap *heap, struct magazine *magazine, uint32_t place)
@@ -388,6 +387,7 @@ void heap_push_slow(struct heap *heap, struct magazine *magazine, uint32_t place
 		*++magazine->top = place;
 	else /* freed twice: its span has just been given back */
 		refuse_cell(heap, header);
+	keeper_wake();
 }
 
 /* No cells come from this span any more; it goes where a span goes that is not active. */
@@ -414,6 +414,7 @@ void heap_flush(struct heap *heap)
 		trim(heap, number, 0);
 		retire_active(heap, number);
 	}
+	keeper_wake();
 }
 
 /* ------------------------------------------------------------------ returns */
@@ -661,6 +662,7 @@ static void gather(struct heap *heap, unsigned wanted)
 	}
 	heap->gather_bytes =
 		before - heap->span_bytes < grown / 2 ? 2 * heap->gather_bytes : GATHER_BYTES;
+	keeper_wake();
 }
 
 static int next_active(struct heap *heap, unsigned number)
