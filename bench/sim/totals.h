@@ -6,7 +6,8 @@
  * are, says that it begins, does the operation, and counts it. So a reader that finds the process
  * killed at any instruction knows the worker's true totals of an arena: side[done & 1]; and if
  * begun is not done, perhaps side[begun & 1] instead, because the operation was complete but not
- * counted.
+ * counted, or what that one has allocated without what it has freed: a resize that moves has both
+ * blocks while it copies.
  *
  *   file = | header 64 | cell[thread 0][arena 0] | cell[0][1] | ... | cell[threads-1][arenas-1] |
  *

@@ -3,8 +3,9 @@
 //	node totals.mjs TOTALS-FILE SUMMARY.json
 //
 // Reads the file of server_sim --shared-totals (bench/sim/totals.h) and the arenas of a collector's summary. For each
-// arena every thread counts for what it has done, or, when it was killed within an operation, for that one too. Prints
-// each arena; exit 1 if an arena's totals are none of these sums.
+// arena every thread counts for what it has done, or, when it was killed within an operation, for that one too, or for
+// half of it: a resize that moves has both blocks while it copies. Prints each arena; exit 1 if an arena's totals are
+// none of these sums.
 
 import {readFileSync} from "node:fs";
 
@@ -12,15 +13,21 @@ const HEADER_BYTES = 64, CELL_BYTES = 128, SIDE_BYTES = 32;
 const MAGIC = 0x314d49535a564d4dn;
 
 function readSide(file, offset) {
-	const word = (index) => Number(file.readBigUInt64LE(offset + 8 * index));
-	return {blocks: word(0) - word(2), bytes: word(1) - word(3)};
+	const [allocatedBlocks, allocatedBytes, freedBlocks, freedBytes] =
+		[0, 8, 16, 24].map((word) => Number(file.readBigUInt64LE(offset + word)));
+	return {allocatedBlocks, allocatedBytes, freedBlocks, freedBytes};
 }
 
-// The totals that a thread may have left: one, or two.
+function live(allocated, freed) {
+	return {blocks: allocated.allocatedBlocks - freed.freedBlocks, bytes: allocated.allocatedBytes - freed.freedBytes};
+}
+
+// The totals that a thread may have left: of what it had done; within an operation also of that one, and of its first half.
 function candidates(file, offset) {
 	const begun = file.readBigUInt64LE(offset + 64), done = file.readBigUInt64LE(offset + 72);
 	const side = (count) => readSide(file, offset + Number(count & 1n) * SIDE_BYTES);
-	return begun === done ? [side(done)] : [side(done), side(begun)];
+	const [before, after] = [side(done), side(begun)];
+	return begun === done ? [live(before, before)] : [live(before, before), live(after, before), live(after, after)];
 }
 
 function sums(lists) {
