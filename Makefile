@@ -52,7 +52,7 @@ LIB_SRC += lib/chaos.c
 CFLAGS  += -DMMVIZ_CHAOS
 endif
 
-PRELOAD_SRC := lib/preload.c lib/preload_arenas.c lib/preload_fork.c lib/preload_cxx.c lib/preload_run.c
+PRELOAD_SRC := lib/preload.c lib/preload_arenas.c lib/preload_fork.c lib/preload_cxx.c lib/preload_dlopen.c lib/preload_run.c
 PRELOAD_OBJ := $(PRELOAD_SRC:%.c=$(B)/%.o)
 LIB_OBJ  := $(LIB_SRC:%.c=$(B)/%.o)
 USER_OBJ := $(USER_SRC:%.c=$(B)/%.o)
@@ -388,7 +388,7 @@ PRELOAD_CFLAGS = $(CFLAGS_C) -fno-builtin $(CFLAGS) -MF $@.d $(LDFLAGS)
 $(PRELOAD_TESTS): | $(B)/libmmviz-preload.so
 $(addprefix $(B)/tests/preload/,semantics life mistakes stress crowd own_malloc): $(B)/%: %.c
 	@mkdir -p $(@D)
-	$(call say,CC,$<)$(CC) $(PRELOAD_CFLAGS) -o $@ $< -pthread -ldl
+	$(call say,CC,$<)$(CC) $(PRELOAD_CFLAGS) -o $@ $< -pthread -ldl -Wl,-rpath,'$$ORIGIN'
 $(B)/tests/preload/own_malloc_by_name: tests/preload/own_malloc.c
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(PRELOAD_CFLAGS) -DBY_NAME -o $@ $<

@@ -28,7 +28,7 @@ both own_malloc_by_name
 
 echo "only what is meant to be is exported"
 foreign=$(nm -D --defined-only "$library" | awk '{ print $3 }' |
-	grep -Evx 'mmviz_.*|_Z(nw|na|dl|da).*|(__libc_|__posix_)?(malloc|calloc|realloc|free|memalign|valloc|pvalloc)|cfree|reallocarray|posix_memalign|aligned_alloc|malloc_(usable_size|trim|stats|info)|mallopt|mallinfo2?' || true)
+	grep -Evx 'mmviz_.*|_Z(nw|na|dl|da).*|(__libc_|__posix_)?(malloc|calloc|realloc|free|memalign|valloc|pvalloc)|cfree|reallocarray|posix_memalign|aligned_alloc|malloc_(usable_size|trim|stats|info)|mallopt|mallinfo2?|dlopen' || true)
 [ -z "$foreign" ] || fail "exported: $foreign"
 nm -D "$library" | grep -q __tls_get_addr && fail "thread-local data is not in the static block"
 

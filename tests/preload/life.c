@@ -474,6 +474,37 @@ static void libraries_come_and_go(void)
 	stop_churn();
 }
 
+/*
+ * RTLD_DEEPBIND, the way of php's extensions: the library sees its own dependencies first, among them
+ * glibc, and its malloc. Found by the RUNPATH of this program, so dlopen must know who called it.
+ */
+static void *load_deeply_bound(void *argument)
+{
+	void *handle = dlopen("plugin.so", RTLD_NOW | RTLD_DEEPBIND);
+	void *(*make)(size_t);
+	void (*take)(void *);
+
+	CHECK(handle);
+	make = (void *(*)(size_t))dlsym(handle, "plugin_make");
+	take = (void (*)(void *))dlsym(handle, "plugin_take");
+	CHECK(make && take);
+	for (size_t bytes = 1; bytes < 5000000; bytes = bytes * 3 + 1) {
+		free(make(bytes));
+		take(malloc(bytes));
+		take(strdup("of glibc's own making"));
+		take(realloc(make(bytes), bytes * 2));
+	}
+	CHECK(dlclose(handle) == 0);
+	CHECK(!dlopen("no_such_library.so", RTLD_NOW | RTLD_DEEPBIND));
+	CHECK(strstr(dlerror(), "no_such_library.so"));
+	return argument;
+}
+
+static void a_deeply_bound_library_shares_blocks_with_its_host(void)
+{
+	run_threads(1, load_deeply_bound); /* what is thread-local in the library ends with the thread */
+}
+
 /* ------------------------------------------------------------------ signals */
 
 static volatile sig_atomic_t ticks;
@@ -551,8 +582,10 @@ int main(int count, char **arguments)
 	BEHAVIOUR(memory_of_ended_threads_is_used_again);
 	BEHAVIOUR(cancelled_threads_leave_no_lock);
 	BEHAVIOUR(blocks_outlive_their_threads);
-	if (library)
+	if (library) {
+		BEHAVIOUR(a_deeply_bound_library_shares_blocks_with_its_host);
 		BEHAVIOUR(libraries_come_and_go);
+	}
 	BEHAVIOUR(system_calls_interrupted_by_signals_do_no_harm);
 	BEHAVIOUR(handlers_of_fork_may_allocate);
 	return 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // plugin.cpp - a C++ library that is loaded and unloaded: objects with constructors and destructors, thread-local ones
-// too, a string that is allocated before main would be, and blocks that it leaves to its host.
+// too, a string that is allocated before main would be, blocks that it leaves to its host and blocks that it takes from it.
 #include <cstdlib>
 #include <map>
 #include <memory>
@@ -37,4 +37,9 @@ extern "C" void *plugin_make(size_t bytes)
 	for (size_t i = 0; i < bytes; i++)
 		block[i] = static_cast<unsigned char>(12 + i * 7);
 	return block;
+}
+
+extern "C" void plugin_take(void *block)
+{
+	free(block);
 }
