@@ -216,7 +216,7 @@ bench-programs: $(B)/bench/measure $(B)/bench/compare_programs $(B)/libmmviz-pre
 PRELOAD_TESTS := $(addprefix $(B)/tests/preload/,semantics life plugin.so operators operators_replaced own_malloc own_malloc_by_name mistakes stress crowd)
 E2E_NEEDS = $(STACK_TARGETS) $(B)/mmviz-bpf $(B)/server_sim $(B)/lua_arena $(B)/libmmviz-preload.so $(PRELOAD_TESTS) $(B)/tests/attach_target_static $(FAULT_TARGETS)
 .PHONY: test-e2e soak
-test-e2e: $(E2E_NEEDS) ## test the collector on real traffic: replica and walk equal, kills, lost events (root)
+test-e2e: $(E2E_NEEDS) chaos ## test the collector on real traffic: replica and walk equal, kills, lost events (root)
 	$(Q)BUILD=$(B) tests/e2e/run.sh
 soak: $(E2E_NEEDS) chaos $(B)/tests/test_stress $(B)/tests/test_session_stacks ## the long form of test-e2e and of the stress, twenty minutes (SOAK_SECONDS=60: shorter)
 	$(Q)LONG=1 $(B)/tests/test_stress
