@@ -47,7 +47,7 @@ way=$(ask '[.rows[] | select(.kind == "stack" and .tag == "response")][0].frames
 echo "  $(ask '[.rows[] | select(.kind == "stack")] | length') stacks, $(ask .live.blocks) blocks; response: $way"
 
 # Tags are what the target knows of them, whatever stacks their blocks are from.
-kill -STOP "$sim"
+hold "$sim"
 sleep 0.2
 "$BUILD/mmviz-bpf" snapshot -p "$sim" --format json -o "$scratch/snapshot.json"
 node "$(dirname "$0")/totals.mjs" "$scratch/totals" "$scratch/snapshot.json" || fail "the target knows other totals"

@@ -77,6 +77,17 @@ stop_sim() {
 	reap "$sim" || fail "server_sim failed: $(cat "$scratch/sim.err")"
 }
 
+# hold PID: SIGSTOP, and back when every thread has stopped. The thread that takes the signal stops the others when it
+# gets a CPU: under load they run on for tens of milliseconds.
+hold() {
+	kill -STOP "$1"
+	for _ in $(seq 1000); do
+		awk '/^State:/ && $2 != "T" { running++ } END { exit running > 0 }' "/proc/$1/task/"*/status 2>/dev/null && return
+		sleep 0.005
+	done
+	fail "process $1 did not stop within 5 s"
+}
+
 # start_collector PID ARGUMENT...: the live collector; $collector is its pid, its picture is there.
 start_collector() {
 	local target=$1

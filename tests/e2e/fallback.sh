@@ -47,7 +47,7 @@ compare_stopped() {
 stop_fallen_back() {
 	local semaphore
 	for _ in $(seq 10); do
-		kill -STOP "$sim"
+		hold "$sim"
 		semaphore=$(batch_semaphore "$sim")
 		if [ "$(ask .mode)" = sampled ]; then
 			[ "$semaphore" = 0 ] || fail "fallen back, the batch semaphore is $semaphore"
@@ -108,7 +108,7 @@ await .mode exact 20 "left alone"
 await .exact true 20 "left alone"
 "$BUILD/mmviz-bpf" verify -p "$sim" --rounds 2 -q >"$scratch/verify.out" 2>&1 || fail "verify: $(cat "$scratch/verify.out")"
 [ "$(ask .mode)" = exact ] || fail "it fell back although it can follow"
-kill -STOP "$sim"
+hold "$sim"
 compare_stopped
 echo "  exact again by itself: $walked blocks in replica and walk, at $(grep -o '[0-9.]* million a second' "$scratch/collector.err" | head -1)"
 kill -CONT "$sim"

@@ -8,7 +8,7 @@ need_command jq
 start_sim --pattern burst --rate 0 --seconds 0
 start_collector "$sim" --ring-bytes 65536
 sleep "$([ "$LONG" ] && echo 30 || echo 5)"
-kill -STOP "$sim" # quiet: the replica must become whole again
+hold "$sim" # quiet: the replica must become whole again
 sleep 4 # new baselines are up to 2 s apart after many losses
 "$BUILD/mmviz-bpf" snapshot -p "$sim" --format json -o "$scratch/snapshot.json"
 stop_collector

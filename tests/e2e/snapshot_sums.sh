@@ -10,7 +10,7 @@ need_command jq
 # steady: a realloc that was stopped half way has two live blocks
 start_sim --pattern steady --rate 300k --threads 3 --arenas 5 --live-blocks 50k --shared-totals "$scratch/totals"
 sleep 1
-kill -STOP "$sim"
+hold "$sim"
 sleep 0.2
 "$BUILD/mmviz-bpf" snapshot -p "$sim" --format json -o "$scratch/snapshot.json"
 "$BUILD/mmviz-bpf" snapshot -p "$sim" --format ndjson -o "$scratch/snapshot.ndjson"
