@@ -77,6 +77,7 @@ check_all() {
 	need library libjemalloc.so.2 libjemalloc2 jemalloc
 	need library libtcmalloc_minimal.so.4 libtcmalloc-minimal4 gperftools-libs
 	need library libtcmalloc.so.4 libgoogle-perftools4 gperftools-libs
+	need library libtbbmalloc_proxy.so.2 libtbbmalloc2 tbb
 	need command valgrind valgrind valgrind
 }
 
@@ -105,6 +106,7 @@ check_programs() {
 	need library libmimalloc.so.2 libmimalloc2.0 mimalloc
 	need library libjemalloc.so.2 libjemalloc2 jemalloc
 	need library libtcmalloc_minimal.so.4 libtcmalloc-minimal4 gperftools-libs
+	need library libtbbmalloc_proxy.so.2 libtbbmalloc2 tbb
 }
 
 check() {

@@ -572,18 +572,31 @@ static bool refill_from_idle(struct heap *heap, struct mmviz_span *span, unsigne
 	return taken;
 }
 
-/* Cells never used, lowest on top, with headers that say so. */
+/*
+ * Which of `cells` new cells is used first: each class begins at another offset in its page. The first
+ * cells of spans, which all begin at multiples of 64 KiB, would meet in the same sets of the cache.
+ */
+static uint32_t first_of_fresh(const struct mmviz_span *span, uint32_t cells)
+{
+	uint32_t offset_bytes = span->size_class * 5u % 16 * (MMVIZ_UNIT_BYTES / 16);
+
+	return offset_bytes / span->cell_bytes % cells;
+}
+
+/* Cells never used, with headers that say so. From the first on they lie from the top down, and those in front of it below. */
 static void refill_from_bump(struct heap *heap, struct mmviz_span *span, unsigned number,
 			     uint32_t cells)
 {
 	struct magazine *magazine = &heap->magazines[number];
+	uint32_t first = first_of_fresh(span, cells);
 
 	heap_lock(heap);
 	for (uint32_t i = 0; i < cells; i++) {
 		struct mmviz_header *header = span_header(span, span->bump_cells + i);
+		uint32_t turn = i < first ? i + cells - first : i - first;
 
 		span_header_repair(header);
-		magazine->top[cells - i] = heap_place(heap, header);
+		magazine->top[cells - turn] = heap_place(heap, header);
 	}
 	magazine->top += cells;
 	STEP();
@@ -615,7 +628,8 @@ static bool refill_from_active(struct heap *heap, unsigned number)
 		fresh = most;
 	if (fresh > page)
 		fresh = page ? page : 1;
-	refill_from_bump(heap, span, number, fresh);
+	if (fresh)
+		refill_from_bump(heap, span, number, fresh);
 	return fresh;
 }
 

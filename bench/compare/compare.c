@@ -63,8 +63,9 @@ static struct contender contenders[CONTENDERS_MAX] = {
 	 .program = "bench/alloc_malloc",
 	 .library = "libtcmalloc_minimal.so.4"},
 	{.name = "tcm-full", .program = "bench/alloc_malloc", .library = "libtcmalloc.so.4"},
+	{.name = "tbb", .program = "bench/alloc_malloc", .library = "libtbbmalloc_proxy.so.2"},
 };
-static struct comparison comparison = {.contenders = contenders, .contenders_count = 11};
+static struct comparison comparison = {.contenders = contenders, .contenders_count = 12};
 
 /* ------------------------------------------------------------------ options */
 

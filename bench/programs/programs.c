@@ -67,8 +67,9 @@ static struct contender contenders[CONTENDERS_MAX] = {
 	{.name = "mimalloc", .program = "bench/measure", .library = "libmimalloc.so.2"},
 	{.name = "jemalloc", .program = "bench/measure", .library = "libjemalloc.so.2"},
 	{.name = "tcmalloc", .program = "bench/measure", .library = "libtcmalloc_minimal.so.4"},
+	{.name = "tbb", .program = "bench/measure", .library = "libtbbmalloc_proxy.so.2"},
 };
-static struct comparison comparison = {.contenders = contenders, .contenders_count = 5};
+static struct comparison comparison = {.contenders = contenders, .contenders_count = 6};
 
 static struct row rows[ROWS_MAX];
 static unsigned rows_count;
