@@ -72,7 +72,7 @@ hot_inline void fast_free_or(free_general_function *general, struct mmviz_arena 
 	listeners = listeners_of_free();
 	if (unlikely(listeners != 0) &&
 	    !tell_is_unsampled_free(heap_head(heap, header), listeners)) {
-		free_told(heap, header, listeners);
+		free_told(heap, magazine, header, listeners);
 		return;
 	}
 	log_count(heap, 1);

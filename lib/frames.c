@@ -10,7 +10,7 @@
 #include "registry.h"
 
 #define PAGE_BYTES	4096u
-#define OWN_FRAMES_MAX	8u    /* of the library, between the walk and the site */
+#define OWN_FRAMES_MAX	12u   /* of the library, between the walk and the site */
 #define OTHER_PAGES_MAX 64u   /* that are asked for in one walk of another stack */
 #define OWN_PAGES_MAX	2048u /* the usual 8 MiB; a thread that stands deeper is walked as another */
 #define SKIPPED_MAX	65536u /* walks of other stacks until the own one is looked for again */

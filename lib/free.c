@@ -135,10 +135,25 @@ void free_general(struct mmviz_arena *arena, void *block, const void *site)
 	heap_push(heap, span_magazine(head), heap_place(heap, header));
 }
 
-void free_told(struct heap *heap, struct mmviz_header *header, listeners_free listeners)
+/* Nothing was done for the listeners that were read before: they are read anew. */
+static __attribute__((noinline)) void free_told_all(struct heap *heap, struct magazine *magazine,
+						    struct mmviz_header *header)
 {
-	const struct mmviz_span *head = heap_head(heap, header);
+	tell_free(heap, header, heap_head(heap, header)->shape == MMVIZ_SHAPE_LABELLED,
+		  listeners_of_free());
+	heap_push_at(heap, magazine, magazine->top, heap_place(heap, header));
+}
 
-	tell_free(heap, header, head->shape == MMVIZ_SHAPE_LABELLED, listeners);
-	heap_push(heap, span_magazine(head), heap_place(heap, header));
+void free_told(struct heap *heap, struct magazine *magazine, struct mmviz_header *header,
+	       listeners_free listeners)
+{
+	uint32_t place = heap_place(heap, header);
+
+	if (unlikely(!tell_is_for_log_free(heap_head(heap, header), listeners) ||
+		     !log_has_room(heap))) {
+		free_told_all(heap, magazine, header);
+		return;
+	}
+	log_append_here(heap, mmviz_event_what(MMVIZ_EVENT_FREE, 0, place), 0);
+	heap_push_at(heap, magazine, magazine->top, place);
 }

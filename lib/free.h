@@ -11,8 +11,9 @@
 
 /* Examines the header at once. */
 void free_general(struct mmviz_arena *arena, void *block, const void *site);
-/* The rest of a fast free to which somebody listens; the header is marked already. */
-void free_told(struct heap *heap, struct mmviz_header *header, listeners_free listeners);
+/* The rest of a fast free to which somebody listens; the header is marked already, its cell is one of this magazine's. */
+void free_told(struct heap *heap, struct magazine *magazine, struct mmviz_header *header,
+	       listeners_free listeners);
 /* Tells of a pointer that is no live block. */
 void free_refused(struct mmviz_arena *arena, const void *block, const void *site);
 /* Whether a live block of this arena begins here: address and header say so. */

@@ -18,6 +18,7 @@
 
 #include "chaos.h"
 #include "heap.h"
+#include "pair.h"
 #include "probes.h"
 
 struct operation {
@@ -59,32 +60,50 @@ static inline void log_count(struct heap *heap, uint32_t slots)
 #endif
 }
 
-/* log_store for the commonest operation, of one event, and log_flush. */
-static inline void log_one(struct heap *heap, uint64_t what, uint64_t data)
+/* log_store for the commonest operation, of one event. `next`: log.next, or `seq` where a log begins anew. */
+hot_inline void log_append(struct heap *heap, uint64_t next, uint64_t seq, uint64_t what,
+			   uint64_t data)
 {
 	struct mmviz_log *log = &heap->log;
-	uint64_t seq = log->seq, next = log->next;
-	struct mmviz_event *event;
+	struct mmviz_event *event = &log->events[next - log->first];
 
-	if (__builtin_expect((next != seq && !rule_off(RULE_LOG_RESTART)) || next == log->first,
-			     0)) {
-		if (next != seq && !rule_off(RULE_LOG_RESTART)) {
-			__atomic_store_n(&log->first, seq, __ATOMIC_RELEASE);
-			next = seq;
-		}
-		log_begin(heap);
-	}
 	if (rule_off(RULE_EVENT_BEFORE_SEQ))
 		log_count(heap, 1);
-	event = &log->events[next - log->first];
-	event->what = what;
-	STEP();
-	event->data = data;
+	pair_store(event, what, data);
 	STEP();
 	__atomic_store_n(&log->next, next + 1, __ATOMIC_RELEASE);
 	STEP();
 	__atomic_store_n(&log->seq, seq + 1, __ATOMIC_RELEASE);
-	if (__builtin_expect(next + 1 - log->first >= heap->log_events, 0))
+}
+
+/* One event more neither begins a batch nor fills it. */
+hot_inline bool log_has_room(const struct heap *heap)
+{
+	const struct mmviz_log *log = &heap->log;
+	uint64_t events = log->next - log->first;
+
+	return log->next == log->seq && events > 0 && events + 1 < heap->log_events;
+}
+/* One event, into such a log. */
+hot_inline void log_append_here(struct heap *heap, uint64_t what, uint64_t data)
+{
+	log_append(heap, heap->log.next, heap->log.next, what, data);
+}
+
+/* One event into any log; hands it over when it is full enough. */
+static inline void log_one(struct heap *heap, uint64_t what, uint64_t data)
+{
+	struct mmviz_log *log = &heap->log;
+	uint64_t next = log->next, seq = log->seq;
+
+	if (next != seq && !rule_off(RULE_LOG_RESTART)) {
+		next = seq;
+		__atomic_store_n(&log->first, next, __ATOMIC_RELEASE);
+	}
+	if (next == log->first)
+		log_begin(heap);
+	log_append(heap, next, seq, what, data);
+	if (log->next - log->first >= heap->log_events)
 		log_flush(heap);
 }
 

@@ -15,8 +15,7 @@
 /* A jump at its end: glibc looks for the library along the RUNPATH of the code that called. */
 __attribute__((visibility("default"))) void *dlopen(const char *file, int mode)
 {
-	void *(*next)(const char *, int) =
-		(void *(*)(const char *, int))dlsym(RTLD_NEXT, "dlopen");
+	void *(*next)(const char *, int) = (void *(*)(const char *, int))dlsym(RTLD_NEXT, "dlopen");
 
 	return next ? next(file, mode & ~RTLD_DEEPBIND) : NULL;
 }

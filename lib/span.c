@@ -2,6 +2,8 @@
 /* span.c - see span.h. */
 #include "span.h"
 
+const uint64_t span_check_factor = MMVIZ_CHECK_FACTOR;
+
 #define STEPS_OF(size_class, first, last) [first... last] = size_class
 /* One class of each of a doubling's eight; `step`: its length in 16 bytes. */
 #define DOUBLING(group, step)                                                                      \

@@ -67,11 +67,26 @@ static inline size_t span_usable_bytes(const struct mmviz_span *span)
 	       MMVIZ_HEADER_BYTES;
 }
 
+/* mmviz_check_word. The factor lies in memory, where the instruction takes it from: in a register it
+ * would make an allocation save one. */
+extern const uint64_t span_check_factor __attribute__((visibility("hidden")));
+static inline uint32_t span_check_word(const struct mmviz_header *header, uint64_t word)
+{
+	uint64_t product = (uint64_t)header ^ word;
+
+#ifdef __x86_64__
+	__asm__("imulq %1, %0" : "+r"(product) : "m"(span_check_factor) : "cc");
+#else
+	product *= span_check_factor;
+#endif
+	return (uint32_t)(product >> 32);
+}
+
 /* Whether a header is as it was when its block was born, but for the mark of a free: that of a block
  * returned or of an idle cell is not. (The hash is injective in the lowest bits.) */
 static inline bool span_header_is_whole(const struct mmviz_header *header)
 {
-	return header->check == mmviz_check_word((uint64_t)header, header->word);
+	return header->check == span_check_word(header, header->word);
 }
 
 /* Whether an idle cell's page was let go since it was freed. */
@@ -107,7 +122,7 @@ static inline void span_header_flip_idle(struct mmviz_header *header)
 static inline void span_header_repair(struct mmviz_header *header)
 {
 	span_set_word(header, mmviz_word_make(0, 0, 0, MMVIZ_LIFE_LIVE));
-	header->check = mmviz_check_word((uint64_t)header, header->word);
+	header->check = span_check_word(header, header->word);
 	span_mark_freed(header, NULL);
 }
 

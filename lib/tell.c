@@ -63,6 +63,27 @@ void *tell_alloc(struct heap *heap, struct mmviz_header *header, bool is_labelle
 	return header + 1;
 }
 
+/* Nothing was done for the listeners that were read before: they are read anew. */
+static __attribute__((noinline)) void *
+tell_alloc_plain_all(struct heap *heap, struct mmviz_header *header, const void *site)
+{
+	return tell_alloc(heap, header, false, listeners_of_alloc(), site);
+}
+
+void *tell_alloc_plain(struct heap *heap, struct mmviz_header *header, listeners_alloc listeners,
+		       const void *site)
+{
+	uint64_t word = header->word, bytes = mmviz_word_bytes(word);
+
+	if (unlikely(!log_has_room(heap) || !tell_is_for_log(heap, bytes, listeners)))
+		return tell_alloc_plain_all(heap, header, site);
+	log_append_here(heap,
+			mmviz_event_what(MMVIZ_EVENT_ALLOC, mmviz_word_context(word),
+					 heap_place(heap, header)),
+			bytes);
+	return header + 1;
+}
+
 static void tell_end(const struct heap *heap, struct mmviz_header *header, bool is_labelled,
 		     listeners_free listeners, bool is_sampled)
 {

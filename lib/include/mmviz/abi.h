@@ -133,9 +133,10 @@ static inline uint64_t mmviz_word_bytes(uint64_t word)
 	return word >> 28;
 }
 /* Multiplicative hashing (Knuth, TAOCP 6.4); the high half depends on every bit of both inputs. */
+#define MMVIZ_CHECK_FACTOR 0x9e3779b97f4a7c15ULL
 static inline uint32_t mmviz_check_word(uint64_t header_addr, uint64_t word)
 {
-	return (uint32_t)(((header_addr ^ word) * 0x9e3779b97f4a7c15ULL) >> 32);
+	return (uint32_t)(((header_addr ^ word) * MMVIZ_CHECK_FACTOR) >> 32);
 }
 
 /* Whether a header's check word fits what the header says. */
