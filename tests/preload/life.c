@@ -502,7 +502,8 @@ static void *load_deeply_bound(void *argument)
 
 static void a_deeply_bound_library_shares_blocks_with_its_host(void)
 {
-	run_threads(1, load_deeply_bound); /* what is thread-local in the library ends with the thread */
+	/* what is thread-local in the library ends with the thread */
+	run_threads(1, load_deeply_bound);
 }
 
 /* ------------------------------------------------------------------ signals */
