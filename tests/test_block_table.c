@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "model/block_table.h"
+#include "model/block_table_hot.h"
 #include "model/walked.h"
 
 #define BASE_ADDR (1ull << 40)

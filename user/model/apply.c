@@ -7,6 +7,7 @@
 
 #include <errno.h>
 
+#include "model/block_table_hot.h"
 #include "model/rules.h"
 
 #define PREFETCH_EVENTS	 16u
@@ -128,18 +129,20 @@ static inline int free_cell(struct replica_arena *arena, const struct replica_he
 }
 
 /* The block that was just born has been returned by another thread, at `tick`. */
-static void end_returned(struct replica_arena *arena, const struct block_birth *birth,
-			 uint32_t tick)
+static __attribute__((noinline)) void end_returned(struct replica_arena *arena,
+						   struct block_birth birth, uint32_t tick)
 {
-	uint64_t age_ns = lifetime_of_ticks(tick - birth->born_tick);
+	uint64_t age_ns = lifetime_of_ticks(tick - birth.born_tick);
 
-	if (block_table_free(&arena->table, birth->place, MMVIZ_LIFE_RETURNED) == 0)
-		totals_lifetimes(&arena->table.totals, birth->context)
+	if (block_table_free(&arena->table, birth.place, MMVIZ_LIFE_RETURNED) == 0)
+		totals_lifetimes(&arena->table.totals, birth.context)
 			->deaths[lifetime_bucket(age_ns)]++;
 }
 
-static void apply_alloc(struct replica_arena *arena, struct replica_heap *heap,
-			const struct mmviz_event *event, const struct moment *now)
+static inline __attribute__((always_inline)) void apply_alloc(struct replica_arena *arena,
+							      struct replica_heap *heap,
+							      const struct mmviz_event *event,
+							      const struct moment *now)
 {
 	struct block_birth birth = {
 		.place = mmviz_event_place(event->what),
@@ -164,12 +167,14 @@ static void apply_alloc(struct replica_arena *arena, struct replica_heap *heap,
 		};
 
 		if (pending_consume(&arena->pending, &wanted))
-			end_returned(arena, &birth, wanted.tick);
+			end_returned(arena, birth, wanted.tick);
 	}
 }
 
-static void apply_free(struct replica_arena *arena, struct replica_heap *heap,
-		       const struct mmviz_event *event, const struct moment *now)
+static inline __attribute__((always_inline)) void apply_free(struct replica_arena *arena,
+							     struct replica_heap *heap,
+							     const struct mmviz_event *event,
+							     const struct moment *now)
 {
 	uint32_t place = mmviz_event_place(event->what);
 	struct span *span;

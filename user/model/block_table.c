@@ -6,7 +6,7 @@
  * block_table_check.c.
  */
 #define _GNU_SOURCE
-#include "model/block_table.h"
+#include "model/block_table_hot.h"
 
 #include <errno.h>
 #include <string.h>
@@ -123,11 +123,6 @@ static void fill_units(struct block_table *table, uint32_t first, uint32_t units
 		table->span_of_unit[first + i] = value;
 }
 
-static bool is_live(const struct span *span, uint32_t index)
-{
-	return mmviz_word_life(span->cells[index].word) == MMVIZ_LIFE_LIVE;
-}
-
 static void note_death(struct block_table *table, uint32_t context, const struct cell *cell)
 {
 	struct lifetimes *of = totals_lifetimes(&table->totals, context);
@@ -144,7 +139,7 @@ static void forget_live(struct block_table *table, struct span *span, bool is_fr
 		struct totals_share share;
 		struct context_total *context;
 
-		if (!is_live(span, i))
+		if (!table_is_live(span, i))
 			continue;
 		share = span_share(span, i);
 		context = totals_remove(&table->totals, &share);
@@ -375,45 +370,7 @@ struct cell *block_table_open_large(struct block_table *table, uint32_t place,
 
 /* ------------------------------------------------------------------ blocks */
 
-static uint64_t payload_capacity(const struct span *span)
-{
-	uint64_t front_places = span->first_place + 1 - span->first_unit * PLACES_PER_UNIT;
-
-	if (span->fit != MMVIZ_FIT_LARGE)
-		return span->payload_bytes;
-	return span_cell_bytes(span) - front_places * MMVIZ_PLACE_BYTES;
-}
-
-static inline uint32_t cell_index(const struct span *span, const struct cell *cell)
-{
-	return (uint32_t)(cell - span->cells);
-}
-
-/* One more live block in the totals, or one less. */
-static inline struct context_total *count_live(struct block_table *table, struct span *span,
-					       uint32_t index)
-{
-	struct totals_share share = span_share(span, index);
-
-	span->live_cells++;
-	return totals_add(&table->totals, &share);
-}
-static inline struct context_total *discount_live(struct block_table *table, struct span *span,
-						  uint32_t index)
-{
-	struct totals_share share = span_share(span, index);
-
-	span->live_cells--;
-	return totals_remove(&table->totals, &share);
-}
-
-static void use_cells(struct block_table *table, struct span *span, uint32_t used_cells)
-{
-	table->used_cell_bytes += (used_cells - span->used_cells) * span_cell_bytes(span);
-	span->used_cells = used_cells;
-}
-
-static void keep_label(struct span *span, uint32_t index, const void *label)
+void block_table_keep_label(struct span *span, uint32_t index, const void *label)
 {
 	if (label)
 		memcpy(span->labels[index], label, MMVIZ_LABEL_BYTES);
@@ -421,78 +378,11 @@ static void keep_label(struct span *span, uint32_t index, const void *label)
 		memset(span->labels[index], 0, MMVIZ_LABEL_BYTES);
 }
 
-static inline struct context_total *put(struct block_table *table, const struct block_birth *birth,
-					bool *was_live)
-{
-	struct span *span;
-	struct cell *cell = block_table_find(table, birth->place, &span);
-	uint32_t index;
-
-	if (__builtin_expect(!cell, 0)) {
-		cell = block_table_open_large(table, birth->place, &span);
-		if (!cell)
-			return NULL;
-	}
-	if (__builtin_expect(birth->bytes > payload_capacity(span) ||
-				     birth->context >= MMVIZ_CONTEXTS_MAX,
-			     0))
-		return NULL;
-	index = cell_index(span, cell);
-	*was_live = is_live(span, index);
-	if (__builtin_expect(*was_live, 0))
-		discount_live(table, span, index);
-	if (index >= span->used_cells)
-		use_cells(table, span, index + 1);
-	if (span->labels)
-		keep_label(span, index, birth->label);
-	*cell = (struct cell){
-		.word = mmviz_word_make(birth->bytes, birth->context, span->fit == MMVIZ_FIT_LARGE,
-					MMVIZ_LIFE_LIVE),
-		.incarnation = birth->incarnation,
-		.born_tick = birth->born_tick,
-	};
-	return count_live(table, span, index);
-}
-
 int block_table_put(struct block_table *table, const struct block_birth *birth)
 {
 	bool was_live;
 
-	return put(table, birth, &was_live) ? 0 : -EINVAL;
-}
-
-int block_table_alloc(struct block_table *table, const struct block_birth *birth)
-{
-	bool was_live;
-	struct context_total *context = put(table, birth, &was_live);
-
-	if (!context)
-		return -EINVAL;
-	table->totals.allocations++;
-	table->totals.allocated_bytes += birth->bytes;
-	context->allocations++;
-	context->allocated_bytes += birth->bytes;
-	return was_live ? -EEXIST : 0;
-}
-
-static inline int take(struct block_table *table, struct span *span, struct cell *cell,
-		       unsigned life, bool is_counted)
-{
-	struct context_total *context;
-	bool was_live = mmviz_word_life(cell->word) == MMVIZ_LIFE_LIVE;
-
-	if (was_live) {
-		context = discount_live(table, span, cell_index(span, cell));
-		if (is_counted) {
-			table->totals.frees++;
-			table->totals.freed_bytes += mmviz_word_bytes(cell->word);
-			context->frees++;
-		}
-	}
-	cell->word = (cell->word & ~3ULL) | life;
-	if (__builtin_expect(cell_index(span, cell) >= span->used_cells, 0))
-		use_cells(table, span, cell_index(span, cell) + 1);
-	return was_live ? 0 : -ENOENT;
+	return table_put(table, birth, &was_live) ? 0 : -EINVAL;
 }
 
 int block_table_take(struct block_table *table, uint32_t place, unsigned life)
@@ -502,14 +392,8 @@ int block_table_take(struct block_table *table, uint32_t place, unsigned life)
 
 	if (!cell)
 		return -EINVAL;
-	take(table, span, cell, life, false);
+	table_take(table, span, cell, life, false);
 	return 0;
-}
-
-int block_table_free_cell(struct block_table *table, struct span *span, struct cell *cell,
-			  unsigned life)
-{
-	return take(table, span, cell, life, true);
 }
 
 int block_table_free(struct block_table *table, uint32_t place, unsigned life)
@@ -517,7 +401,7 @@ int block_table_free(struct block_table *table, uint32_t place, unsigned life)
 	struct span *span;
 	struct cell *cell = block_table_find(table, place, &span);
 
-	return cell ? take(table, span, cell, life, true) : -EINVAL;
+	return cell ? table_take(table, span, cell, life, true) : -EINVAL;
 }
 
 int block_table_resize(struct block_table *table, uint32_t place, uint64_t bytes, uint32_t context,
@@ -528,19 +412,19 @@ int block_table_resize(struct block_table *table, uint32_t place, uint64_t bytes
 	unsigned life;
 	uint32_t index;
 
-	if (!cell || bytes > payload_capacity(span) || context >= MMVIZ_CONTEXTS_MAX)
+	if (!cell || bytes > table_payload_capacity(span) || context >= MMVIZ_CONTEXTS_MAX)
 		return -EINVAL;
-	index = cell_index(span, cell);
+	index = table_cell_index(span, cell);
 	life = mmviz_word_life(cell->word);
 	if (life == MMVIZ_LIFE_LIVE)
-		discount_live(table, span, index);
+		table_discount_live(table, span, index);
 	else if (life != MMVIZ_LIFE_RETURNED && revive && !(cell->incarnation & 1))
 		life = MMVIZ_LIFE_LIVE;
 	if (index >= span->used_cells)
-		use_cells(table, span, index + 1);
+		table_use_cells(table, span, index + 1);
 	cell->word = mmviz_word_make(bytes, context, span->fit == MMVIZ_FIT_LARGE, life);
 	if (life == MMVIZ_LIFE_LIVE)
-		count_live(table, span, index);
+		table_count_live(table, span, index);
 	return life == MMVIZ_LIFE_LIVE || life == MMVIZ_LIFE_RETURNED ? 0 : -ENOENT;
 }
 

@@ -161,16 +161,10 @@ block_table_prefetch(const struct block_table *table, uint32_t place)
 /* A walk found: the block is live / the cell is not (life CACHED or RETURNED). */
 int block_table_put(struct block_table *table, const struct block_birth *birth);
 int block_table_take(struct block_table *table, uint32_t place, unsigned life);
-/*
- * An event told the same; it counts as an allocation or, if the block was live, as a free.
- * -EINVAL: no such cell. Done, but a surprise to a replica that is exact: -EEXIST, allocated though
- * it was live; -ENOENT, freed though it was not.
- */
-int block_table_alloc(struct block_table *table, const struct block_birth *birth);
+/* An event told of a free: block_table_hot.h. */
 int block_table_free(struct block_table *table, uint32_t place, unsigned life);
-/* The same of a cell that block_table_find has found. */
-int block_table_free_cell(struct block_table *table, struct span *span, struct cell *cell,
-			  unsigned life);
+/* Of a labelled span: NULL means none. */
+void block_table_keep_label(struct span *span, uint32_t index, const void *label);
 /* A returned block stays returned. -ENOENT: it was not live; with `revive` it is now, unless its
  * header said that it was freed. */
 int block_table_resize(struct block_table *table, uint32_t place, uint64_t bytes, uint32_t context,

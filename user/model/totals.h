@@ -83,7 +83,8 @@ static inline struct context_total *totals_add(struct totals *totals,
 	totals->live_blocks++;
 	totals->live_bytes += share->bytes;
 	totals->live_cell_bytes += share->cell_bytes;
-	totals->live_labelled += share->is_labelled;
+	if (__builtin_expect(share->is_labelled, 0))
+		totals->live_labelled++;
 	totals->split_blocks += share->is_split;
 	context->live_blocks++;
 	context->live_bytes += share->bytes;
@@ -98,7 +99,8 @@ static inline struct context_total *totals_remove(struct totals *totals,
 	totals->live_blocks--;
 	totals->live_bytes -= share->bytes;
 	totals->live_cell_bytes -= share->cell_bytes;
-	totals->live_labelled -= share->is_labelled;
+	if (__builtin_expect(share->is_labelled, 0))
+		totals->live_labelled--;
 	totals->split_blocks -= share->is_split;
 	context->live_blocks--;
 	context->live_bytes -= share->bytes;
