@@ -119,9 +119,10 @@ static inline void note_death(struct replica_arena *arena, const struct replica_
 }
 
 /* Free what lives in this cell. 0 or -ENOENT: nothing did. */
-static inline int free_cell(struct replica_arena *arena, const struct replica_heap *heap,
-			    struct span *span, struct cell *cell, unsigned life,
-			    const struct moment *now)
+static inline __attribute__((always_inline)) int free_cell(struct replica_arena *arena,
+							   const struct replica_heap *heap,
+							   struct span *span, struct cell *cell,
+							   unsigned life, const struct moment *now)
 {
 	if (mmviz_word_life(cell->word) == MMVIZ_LIFE_LIVE)
 		note_death(arena, heap, span, cell, now);
